@@ -1,0 +1,37 @@
+"""`python -m stgrpo VERB`: every rule of the workflow calls exactly one verb."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from stgrpo.commands import VERBS, load_verb
+from stgrpo.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb; a user's error is one line and exit status 2, anything else is a bug and keeps its traceback."""
+    parser = argparse.ArgumentParser(prog="stgrpo", description="SpatioTemporal-GRPO, reproduced.")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    chosen = next((word for word in (argv or sys.argv[1:]) if word in VERBS), None)
+    for name, summary in VERBS.items():
+        verb = verbs.add_parser(name, help=summary)
+        if name == chosen:  # the other verbs' modules stay unread: starting `grade` must not cost what `train` costs
+            module = load_verb(name)
+            verb.description = module.__doc__
+            verb.formatter_class = argparse.RawDescriptionHelpFormatter
+            module.register(verb)
+            verb.set_defaults(run=module.run)
+    args = parser.parse_args(argv)
+    if "threads" in args:
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)  # before torch is read; results must not hang on the machine
+    try:
+        args.run(args)
+    except UserError as error:
+        print(f"{chosen}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Answer the questions of one part of a cell's evaluation, greedily; a killed run goes on after its last whole line.
+
+Writes: OUT, one prediction a line.
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from stgrpo.commands import add_spec, add_threads
+from stgrpo.files import read_records, write_records
+from stgrpo.records import Question
+from stgrpo.specs import EvalSpec
+from stgrpo.state import job_key, state_folder
+
+
+def register(parser: ArgumentParser) -> None:
+    """Arguments of the verb."""
+    add_spec(parser)
+    add_threads(parser)
+    parser.add_argument("--policy", type=Path, required=True, help="folder of the policy's weights")
+    parser.add_argument("--questions", type=Path, nargs="+", required=True, help="one file a benchmark, named after it")
+    parser.add_argument("--state", type=Path, required=True, help="folder for what grows")
+    parser.add_argument("--out", type=Path, required=True, help="predictions to write")
+
+
+def run(args: Namespace) -> None:
+    """Answer everything and put the predictions in place."""
+    import torch
+
+    from stgrpo.benchmarks.answering import answer_all
+    from stgrpo.policy.model import load_policy
+
+    torch.set_num_threads(args.threads)
+    spec = EvalSpec.parse(args.spec)
+    asked = [(path.stem, question) for path in args.questions for question in read_records(path, Question)]
+    key = job_key(spec.canonical(), [*args.questions, args.policy / "model.safetensors"])
+    with state_folder(args.state, key) as state:
+        history = state / "predictions.jsonl"
+        policy = load_policy(args.policy)
+        policy.model.eval()
+        predictions = answer_all(spec, policy, asked, history)
+        write_records(args.out, predictions)
+        history.unlink()
+    unparsed = sum(p.answer is None for p in predictions)
+    print(f"{args.out}: {len(predictions)} answers, {unparsed} without an answer tag")

@@ -1,0 +1,40 @@
+"""Score a cell's answers by each benchmark's own rule; seconds, and without the model.
+
+Writes: OUT, the scores with their standard errors, and provenance.
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from stgrpo.benchmarks.grading import grade
+from stgrpo.files import read_records, write_json
+from stgrpo.provenance import provenance
+from stgrpo.records import Prediction, Question
+
+
+def register(parser: ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("--cell", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--specs", nargs="+", required=True, help="hashes of the EvalSpecs that are asked for")
+    parser.add_argument("--predictions", type=Path, nargs="+", required=True, help="one file a part")
+    parser.add_argument("--questions", type=Path, nargs="+", required=True, help="one file a benchmark, named after it")
+    parser.add_argument("--out", type=Path, required=True, help="JSON to write")
+
+
+def run(args: Namespace) -> None:
+    """Grade and write."""
+    questions = {path.stem: read_records(path, Question) for path in args.questions}
+    predictions = [p for path in args.predictions for p in read_records(path, Prediction)]
+    scores = grade(questions, predictions, frozenset(args.specs))
+    write_json(
+        args.out,
+        {
+            "cell": args.cell,
+            "seed": args.seed,
+            "scores": [score.to_row() for score in scores],
+            "provenance": provenance(",".join(args.specs), seed=args.seed),
+        },
+    )
+    for score in scores:
+        print(f"{args.cell} seed {args.seed}: {score.benchmark} {score.value:.1f} ± {score.standard_error:.1f}")

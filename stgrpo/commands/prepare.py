@@ -1,0 +1,61 @@
+"""Turn a fetched corpus or benchmark into questions; a row that cannot be used is set aside with its reason.
+
+Writes: OUT (one question a line) and ASIDE (one row set aside a line).
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from stgrpo.benchmarks import BENCHMARKS
+from stgrpo.commands import add_spec
+from stgrpo.config import FrameRule
+from stgrpo.data import video_r1
+from stgrpo.errors import UserError, VideoError
+from stgrpo.files import write_records
+from stgrpo.records import Question, SetAside
+from stgrpo.specs import PrepareSpec
+from stgrpo.video import FrameReader
+
+
+def register(parser: ArgumentParser) -> None:
+    """Arguments of the verb."""
+    add_spec(parser)
+    parser.add_argument("--source", type=Path, required=True, help="folder of the fetched source")
+    parser.add_argument("--out", type=Path, required=True, help="questions to write")
+    parser.add_argument("--aside", type=Path, required=True, help="rows set aside to write")
+
+
+def run(args: Namespace) -> None:
+    """Read, check that every video decodes, write."""
+    spec = PrepareSpec.parse(args.spec)
+    with FrameReader() as reader:
+        if spec.draw is not None:
+            questions, aside = video_r1.read_questions(
+                args.source, spec.draw, lambda video: _check(reader, video, spec.frames)
+            )
+        else:
+            questions, aside = _benchmark(spec, args.source, reader)
+    write_records(args.aside, aside)
+    write_records(args.out, questions)
+    print(f"{args.out}: {len(questions)} questions, {len(aside)} rows set aside ({args.aside.name})")
+
+
+def _benchmark(spec: PrepareSpec, source: Path, reader: FrameReader) -> tuple[list[Question], list[SetAside]]:
+    questions, aside, broken = [], [], {}
+    for row in BENCHMARKS[spec.name].read_questions(source):
+        if isinstance(row, Question) and row.video not in broken:
+            try:
+                _check(reader, row.video, spec.frames)
+                broken[row.video] = None
+            except VideoError as error:
+                broken[row.video] = str(error)
+        if isinstance(row, Question) and (reason := broken[row.video]) is not None:
+            row = SetAside(row.id, reason)
+        (questions if isinstance(row, Question) else aside).append(row)
+    if not questions:
+        raise UserError(f"{source}: no usable question among {len(aside)} rows (see the rows set aside)")
+    return questions, aside
+
+
+def _check(reader: FrameReader, video: str, rule: FrameRule) -> None:
+    reader.read(video, rule)

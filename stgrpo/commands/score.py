@@ -1,0 +1,48 @@
+"""Score every candidate frame of the training questions' videos (paper section 4); a video is embedded once.
+
+Writes: OUT, a parquet file with one row a question: id and the list of cosines.
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from itertools import groupby
+from pathlib import Path
+
+from stgrpo.commands import add_spec, add_threads
+from stgrpo.files import read_records, replacing
+from stgrpo.records import FrameScores, Question
+from stgrpo.specs import ScoreSpec
+from stgrpo.video import FrameReader
+
+
+def register(parser: ArgumentParser) -> None:
+    """Arguments of the verb."""
+    add_spec(parser)
+    add_threads(parser)
+    parser.add_argument("--questions", type=Path, required=True, help="training questions")
+    parser.add_argument("--scorer", type=Path, required=True, help="folder of a LLaVA-OneVision")
+    parser.add_argument("--out", type=Path, required=True, help="parquet file to write")
+
+
+def run(args: Namespace) -> None:
+    """Score and write."""
+    import pandas as pd
+    from tqdm import tqdm
+
+    from stgrpo.importance.scorer import load_scorer, score_video
+
+    spec = ScoreSpec.parse(args.spec)
+    questions = sorted(read_records(args.questions, Question), key=lambda q: q.video)
+    scorer = load_scorer(args.scorer)
+    found = []
+    bar = tqdm(total=len(questions), unit="question", disable=not sys.stderr.isatty())
+    with FrameReader() as reader:
+        for video, group in groupby(questions, key=lambda q: q.video):
+            asked = list(group)
+            scores = score_video(scorer, reader.read(video, spec.frames), [q.text for q in asked])
+            found += [FrameScores(q.id, tuple(s)) for q, s in zip(asked, scores, strict=True)]
+            bar.update(len(asked))
+    bar.close()
+    with replacing(args.out) as temporary:
+        pd.DataFrame([scored.to_row() for scored in found]).to_parquet(temporary, index=False)
+    print(f"{args.out}: {len(found)} questions scored")

@@ -1,0 +1,326 @@
+"""`config.yaml` as types: one experiment (cells, benchmarks, tables) at several scales.
+
+Nothing below the workflow reads `config.yaml`: it is resolved here into one frozen spec a job (`stgrpo.specs`). Unknown
+keys are errors; all errors are reported at once, each with where, what and what would be right.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stgrpo.errors import UserError
+
+Algorithm = Literal["grpo"]
+Grouping = Literal["none", "importance+spatial"]
+Selection = Literal["weighted"]
+Need = Literal["world", "fetch", "prepare", "warm", "score", "train", "evaluate"]
+
+
+class Frozen(BaseModel):
+    """Immutable; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class FrameRule(Frozen):
+    """Which frames of a video are taken, and their size. Defaults: the paper's appendix and Video-R1's constants."""
+
+    rate: float = Field(default=2.0, gt=0, description="frames taken a second of video")
+    min_frames: int = Field(default=4, ge=2, description="even; a short video gives at least so many")
+    max_frames: int = Field(default=16, ge=2, description="even; a long video gives at most so many")
+    min_pixels: int = Field(default=128 * 28 * 28, ge=28 * 28, description="least area of a frame")
+    max_pixels: int = Field(default=128 * 28 * 28, ge=28 * 28, description="largest area of a frame")
+
+
+class SpatialRule(Frozen):
+    """Colour jitter and affine map of a variant, one draw for all its frames (paper section 4)."""
+
+    probability: float = Field(default=0.5, ge=0, le=1, description="of a variant being transformed at all")
+    brightness: float = Field(default=0.2, ge=0, le=1, description="factor drawn from 1 - x to 1 + x")
+    contrast: float = Field(default=0.2, ge=0, le=1, description="factor drawn from 1 - x to 1 + x")
+    saturation: float = Field(default=0.2, ge=0, le=1, description="factor drawn from 1 - x to 1 + x")
+    hue: float = Field(default=0.05, ge=0, le=0.5, description="turns of the colour circle, drawn from -x to x")
+    rotation: float = Field(default=10.0, ge=0, le=180, description="degrees, drawn from -x to x")
+    translation: float = Field(default=0.1, ge=0, le=1, description="share of the side, drawn from -x to x")
+    zoom: float = Field(default=0.1, ge=0, lt=1, description="scale drawn from 1 - x to 1 + x")
+
+
+class VariantRule(Frozen):
+    """How the M variants of a video are drawn (paper section 4)."""
+
+    min_frames: int = Field(default=2, ge=1, description="least number K of frames of an importance variant")
+    max_frames: int = Field(default=6, ge=1, description="largest K")
+    spatial: SpatialRule = SpatialRule()
+
+
+class Training(Frozen):
+    """What decides the weights beside the cell. Defaults: the paper's appendix [P:324], then Video-R1's scripts."""
+
+    answers_per_step: int = Field(
+        default=32, ge=1, description="questions * variants * generations"
+    )
+    learning_rate: float = Field(default=1e-6, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_grad_norm: float = Field(default=5.0, gt=0)
+    beta: float = Field(default=0.04, ge=0, description="weight of the KL term")
+    epsilon: float = Field(default=0.2, gt=0, description="clip range of the ratio; inert with one update a rollout")
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    max_tokens: int = Field(default=768, ge=1, description="length of an answer at most")
+    precision: Literal["fp32", "bf16"] = Field(default="bf16", description="of the arithmetic; weights are always fp32")
+    frames: FrameRule = FrameRule()
+    variant: VariantRule = VariantRule()
+
+
+class Evaluation(Frozen):
+    """How a policy is examined: greedily, with the prompt and the parser of the rewards."""
+
+    max_tokens: int = Field(default=1024, ge=1, description="length of an answer at most")
+    frames: FrameRule = FrameRule(max_frames=32, max_pixels=256 * 28 * 28)
+    parts: dict[str, list[str]] = Field(description="jobs of a cell's evaluation and the benchmarks of each")
+
+
+class Questions(Frozen):
+    """The training questions."""
+
+    source: str = Field(default="video-r1", description="a name in workflow/resources/sources.csv")
+    count: int = Field(default=4096, ge=1, description="questions drawn from the corpus")
+    seed: int = Field(default=0, ge=0, description="of that draw")
+
+
+class World(Frozen):
+    """The rendered world of the scales that need no download."""
+
+    train_videos: int = Field(default=512, ge=1)
+    test_videos: int = Field(default=320, ge=1, description="two questions each")
+    seed: int = Field(default=101, ge=0)
+
+
+class WarmPolicy(Frozen):
+    """Supervised warm-up of the tiny policy. Defaults: the recipe that was measured to learn."""
+
+    seed: int = Field(default=0, ge=0)
+    clips: int = Field(default=1024, ge=1, description="different clips rendered for it")
+    max_steps: int = Field(default=600, ge=1)
+    stop: float = Field(default=0.58, ge=0, le=1, description="held-out accuracy, sampled, at which it ends")
+    floor: float = Field(
+        default=0.42, ge=0, le=1, description="accuracy of each family of questions by then"
+    )
+
+
+class WarmScorer(Frozen):
+    """Supervised training of the tiny frame scorer."""
+
+    seed: int = Field(default=0, ge=0)
+    steps: int = Field(default=1000, ge=1)
+
+
+class Warm(Frozen):
+    """The tiny models of the scales that need no download."""
+
+    policy: WarmPolicy = WarmPolicy()
+    scorer: WarmScorer = WarmScorer()
+
+
+class Resources(Frozen):
+    """What a job asks the cluster for."""
+
+    gpus: int = Field(default=0, ge=0)
+    cpus: int = Field(default=1, ge=1)
+    mem_mb: int = Field(default=2000, ge=1000)
+    runtime: int = Field(default=30, ge=1, description="minutes")
+
+
+class Scale(Frozen):
+    """How large everything is."""
+
+    cells: list[str] = Field(min_length=1, description="cells that run at this scale")
+    seeds: list[int] = Field(min_length=1)
+    step_ratio: float = Field(default=1.0, gt=0, le=1, description="steps here for one step of the paper")
+    prompt: str = Field(description="user turn; {question} is replaced, {demand} too")
+    questions: Questions = Questions()
+    training: Training = Training()
+    evaluation: Evaluation
+    micro_rows: int = Field(default=8, ge=1, description="answers in one forward and backward pass")
+    save_steps: int = Field(default=100, ge=1, description="steps between two checkpoints")
+    world: World
+    warm: Warm = Warm()
+    needs: dict[Need, Resources]
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Scale":
+        if missing := [need for need in get_args(Need) if need not in self.needs]:
+            raise ValueError(f"needs: no entry for {', '.join(missing)}")
+        if "{question}" not in self.prompt:
+            raise ValueError("prompt: must contain {question}")
+        if self.training.answers_per_step % self.micro_rows:
+            answers = self.training.answers_per_step
+            raise ValueError(f"micro_rows = {self.micro_rows} does not divide {answers} answers a step")
+        return self
+
+
+class Cell(Frozen):
+    """One row of the ablation, as the difference from its parent."""
+
+    parent: str | None = Field(
+        default=None, alias="from", description="whose values hold where this one is silent"
+    )
+    train: bool | None = Field(default=True, description="null: the untrained policy")
+    algorithm: Algorithm = "grpo"
+    grouping: Grouping = "none"
+    selection: Selection = "weighted"
+    variants: int = Field(default=1, ge=1, description="M")
+    generations: int = Field(default=8, ge=1, description="G")
+    steps: int = Field(default=500, ge=1, description="at the paper's scale")
+
+
+class Benchmark(Frozen):
+    """One column of a table."""
+
+    title: str
+    source: str = Field(description="a name in workflow/resources/sources.csv")
+
+
+class Row(Frozen):
+    """One row of a table."""
+
+    cell: str
+    label: str
+
+
+class Table(Frozen):
+    """One table: which cells, which benchmarks."""
+
+    caption: str
+    rows: list[Row]
+    columns: list[str]
+
+
+class Experiment(Frozen):
+    """The whole of `config.yaml`."""
+
+    scale: str
+    scales: dict[str, Scale]
+    cells: dict[str, Cell]
+    benchmarks: dict[str, Benchmark]
+    tables: dict[str, Table]
+
+    @property
+    def active(self) -> Scale:
+        """The scale that this run uses."""
+        return self.scales[self.scale]
+
+    def cell(self, name: str) -> Cell:
+        """A cell with everything that it takes over from its parents."""
+        delta = self.cells[name]
+        if delta.parent is None:
+            return delta
+        own = delta.model_dump(exclude_unset=True, exclude={"parent"})
+        return Cell.model_validate({**self.cell(delta.parent).model_dump(exclude={"parent"}), **own})
+
+    @property
+    def trainable(self) -> list[str]:
+        """Cells of the active scale that are trained."""
+        return [name for name in self.active.cells if self.cell(name).train]
+
+
+def load_experiment(raw: Mapping[str, Any], source: str = "config.yaml") -> Experiment:
+    """Validate the parsed YAML.
+
+    Raises:
+        UserError: with one line an error, all of them.
+    """
+    try:
+        experiment = Experiment.model_validate(dict(raw))
+    except ValidationError as error:
+        lines = [f"{source}: {_where(e['loc'])}: {_what(e)}" for e in error.errors()]
+        raise UserError("\n".join(lines)) from None
+    if problems := _problems(experiment):
+        raise UserError("\n".join(f"{source}: {problem}" for problem in problems))
+    return experiment
+
+
+def suggest(name: str, known: Mapping[str, Any] | list[str] | tuple[str, ...]) -> str:
+    """A half sentence that names the nearest known name, or all of them."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+
+
+def _problems(experiment: Experiment) -> list[str]:
+    """What types cannot say: references between the parts, and the arithmetic of a group."""
+    found = []
+
+    def check(where: str, name: str, known: Mapping[str, Any], what: str) -> bool:
+        if name not in known:
+            found.append(f"{where}: unknown {what} '{name}'; {suggest(name, known)}")
+        return name in known
+
+    check("scale", experiment.scale, experiment.scales, "scale")
+    for name in experiment.cells:
+        _check_parents(experiment, name, found, check)
+    if found:
+        return found
+    for scale_name, scale in experiment.scales.items():
+        for name in scale.cells:
+            if check(f"scales.{scale_name}.cells", name, experiment.cells, "cell"):
+                _check_group(experiment, scale_name, name, found)
+        for part, benchmarks in scale.evaluation.parts.items():
+            for name in benchmarks:
+                check(f"scales.{scale_name}.evaluation.parts.{part}", name, experiment.benchmarks, "benchmark")
+    for name, table in experiment.tables.items():
+        for row in table.rows:
+            check(f"tables.{name}.rows", row.cell, experiment.cells, "cell")
+        for column in table.columns:
+            check(f"tables.{name}.columns", column, experiment.benchmarks, "benchmark")
+    return found
+
+
+def _check_parents(experiment: Experiment, name: str, found: list[str], check: Any) -> None:
+    seen = [name]
+    while (parent := experiment.cells[seen[-1]].parent) is not None:
+        if not check(f"cells.{seen[-1]}.from", parent, experiment.cells, "cell"):
+            return
+        if parent in seen:
+            found.append(f"cells.{name}.from: goes round in a circle: {' -> '.join([*seen, parent])}")
+            return
+        seen.append(parent)
+
+
+def _check_group(experiment: Experiment, scale_name: str, name: str, found: list[str]) -> None:
+    cell, answers = experiment.cell(name), experiment.scales[scale_name].training.answers_per_step
+    group = cell.variants * cell.generations
+    if cell.train and answers % group:
+        found.append(
+            f"cells.{name}: variants * generations = {group}, but a step of scale '{scale_name}' holds {answers} "
+            f"answers; use a product that divides {answers}"
+        )
+    if cell.train and (cell.grouping == "none") != (cell.variants == 1):
+        found.append(
+            f"cells.{name}: grouping '{cell.grouping}' with variants = {cell.variants}; "
+            "grouping 'none' goes with exactly one variant, every other grouping with two or more"
+        )
+
+
+def _where(loc: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in loc) or "top level"
+
+
+def _what(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown key; {suggest(str(error['loc'][-1]), _known_keys(error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        return "missing"
+    return f"{error['msg'].removeprefix('Value error, ')} (found {error['input']!r:.60})"
+
+
+def _known_keys(loc: tuple[str | int, ...]) -> list[str]:
+    """The keys that would be right at this place of the configuration."""
+    annotation: Any = Experiment
+    for part in loc:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            annotation = annotation.model_fields[str(part)].annotation
+        else:
+            annotation = get_args(annotation)[-1]  # dict[str, X] and list[X]
+    return [field.alias or name for name, field in annotation.model_fields.items()]

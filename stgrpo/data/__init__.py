@@ -1,0 +1,1 @@
+"""The training corpus: fetched files, checked and unpacked, and Video-R1-data's rows as questions."""

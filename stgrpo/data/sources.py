@@ -1,0 +1,120 @@
+"""Fetch a source's files, check each by size and SHA-256, and unpack its archives inside its own folder.
+
+A hub is a folder of repositories (`<hub>/<owner>/<name>/...`) with a manifest of its files; the demo writes one. What
+was fetched stands in a lock file; a file that is already there and matches is not touched.
+"""
+
+import csv
+import os
+import shutil
+import zipfile
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from stgrpo.config import suggest
+from stgrpo.errors import UserError
+from stgrpo.files import read_json, replacing, sha256
+
+MANIFEST = "manifest.json"
+_LINK = 0o120000  # file type of a symbolic link in a zip member's Unix mode
+
+
+@dataclass(frozen=True)
+class Source:
+    """One row of `workflow/resources/sources.csv`."""
+
+    name: str
+    repository: str
+    patterns: tuple[str, ...]
+    licence: str
+
+
+def read_source(table: Path, name: str) -> Source:
+    """The row called `name`.
+
+    Raises:
+        UserError: there is none.
+    """
+    with table.open(newline="", encoding="utf-8") as lines:
+        rows = {row["name"]: row for row in csv.DictReader(lines)}
+    if name not in rows:
+        raise UserError(f"{table}: no source '{name}'; {suggest(name, list(rows))}")
+    row = rows[name]
+    return Source(name, row["repository"], tuple(row["files"].split()), row["licence"])
+
+
+def fetch(source: Source, hub: Path, target: Path) -> list[dict[str, Any]]:
+    """Bring the source's files into `target` and unpack archives; returns path, size and sha256 of each file.
+
+    Raises:
+        UserError: a file is missing in the hub, or does not match its manifest.
+    """
+    repository = hub / source.repository
+    listed = [f for f in read_json(repository / MANIFEST)["files"] if _wanted(f["path"], source.patterns)]
+    if not listed:
+        raise UserError(f"{repository}: no file matches {' '.join(source.patterns)}")
+    for entry in listed:
+        path = target / entry["path"]
+        if not _matches(path, entry):
+            _copy(repository / entry["path"], path)
+            if not _matches(path, entry):
+                path.unlink()
+                raise UserError(
+                    f"{repository / entry['path']}: differs from {repository / MANIFEST} "
+                    f"(expected {entry['size']} bytes, sha256 {entry['sha256'][:12]}...); make the hub again"
+                )
+        if path.suffix == ".zip":
+            unpack(path, path.parent)
+    return listed
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Extract every member that is not there yet; a member appears whole or not at all.
+
+    Raises:
+        UserError: the archive is damaged, or a member points outside `folder`.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [m for m in opened.infolist() if not m.is_dir()]
+            for member in members:  # all are checked before one is written
+                _check_inside(archive, member)
+            for member in members:
+                path = folder / member.filename
+                if path.is_file() and path.stat().st_size == member.file_size:
+                    continue
+                with replacing(path) as temporary, opened.open(member) as packed, temporary.open("wb") as out:
+                    shutil.copyfileobj(packed, out)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"{archive}: damaged archive ({error}); remove it and run again") from None
+
+
+def _check_inside(archive: Path, member: zipfile.ZipInfo) -> None:
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    is_link = (member.external_attr >> 16) & 0o170000 == _LINK
+    if path.is_absolute() or ".." in path.parts or is_link:
+        what = "is a link" if is_link else "points outside its folder"
+        raise UserError(f"{archive}: member '{member.filename}' {what}; nothing was unpacked; check its origin")
+
+
+def _wanted(path: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch(path, pattern) for pattern in patterns)
+
+
+def _matches(path: Path, entry: dict[str, Any]) -> bool:
+    return path.is_file() and path.stat().st_size == entry["size"] and sha256(path) == entry["sha256"]
+
+
+def _copy(origin: Path, path: Path) -> None:
+    """Hard link where the file system allows it, else copy."""
+    if not origin.is_file():
+        raise UserError(f"{origin}: listed in the manifest but missing; make the hub again")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    try:
+        os.link(origin, path)
+    except OSError:
+        with replacing(path) as temporary:
+            shutil.copyfile(origin, temporary)

@@ -1,0 +1,102 @@
+"""The rendered world: one shape crosses the picture for part of the clip and is asked about.
+
+Every clip shows three shapes, each of another form and colour. The *target* crosses the picture while it is there; the
+*stand-in* lies still and is there whenever the target is not; the *bystander*, small, lies still in every frame. So a
+frame always shows something, and which frames matter depends on the question: that is what the frame scorer must learn.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SIZE = 56  # pixels a side: two Qwen2.5-VL tokens (28 px each) a side
+FRAMES = 16
+FPS = 2  # Video-R1's sampling rate, so its rule (duration * 2 frames) takes every frame of an 8 s clip
+
+SHAPES = ("square", "circle", "triangle")
+COLOURS = {"red": (220, 40, 40), "green": (40, 180, 60), "blue": (50, 80, 230), "yellow": (235, 215, 40)}
+DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+FAMILIES = ("colour", "direction")
+
+_BACKGROUND = 24
+_TARGET, _STAND_IN, _BYSTANDER = 20, 10, 10  # pixels a side
+_SHORTEST, _LONGEST = 12, 14  # frames in which the target is there
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What happens in one clip; `visible[f]` says whether frame f shows the target."""
+
+    shape: str
+    colour: str
+    direction: str
+    stand_in: str
+    bystander: str
+    visible: tuple[bool, ...]
+    frames: np.ndarray  # (FRAMES, SIZE, SIZE, 3) uint8
+
+    def truth(self, family: str) -> str:
+        """The word that answers the question of this family."""
+        return {"colour": self.colour, "direction": self.direction}[family]
+
+
+def scene(index: int, seed: int) -> Scene:
+    """The clip number `index` of the corpus `seed`; colours and directions are balanced over 16 consecutive indices."""
+    rng = np.random.default_rng([seed, index])
+    colour = list(COLOURS)[index % 4]
+    direction = list(DIRECTIONS)[index // 4 % 4]
+    shape, stand_in, bystander = rng.permutation(SHAPES).tolist()
+    other_colours = rng.permutation([name for name in COLOURS if name != colour])
+    length = int(rng.integers(_SHORTEST, _LONGEST + 1))
+    start = int(rng.integers(0, FRAMES - length + 1))
+    visible = tuple(start <= f < start + length for f in range(FRAMES))
+
+    frames = np.full((FRAMES, SIZE, SIZE, 3), _BACKGROUND, np.uint8)
+    still = _spot(rng, _BYSTANDER), _spot(rng, _STAND_IN)
+    track = _track(direction, length, rng)
+    for f in range(FRAMES):
+        _put(frames[f], bystander, other_colours[0], _BYSTANDER, still[0])
+        if visible[f]:
+            _put(frames[f], shape, colour, _TARGET, track[f - start])
+        else:
+            _put(frames[f], stand_in, other_colours[1], _STAND_IN, still[1])
+    return Scene(shape, colour, direction, stand_in, bystander, visible, frames)
+
+
+def question_text(family: str, shape: str) -> str:
+    """The question as people read it, without options."""
+    return f"What is the {family} of the {shape}?"
+
+
+def options(family: str, rng: np.random.Generator) -> list[str]:
+    """The four words of a family in random order."""
+    return rng.permutation(list(COLOURS if family == "colour" else DIRECTIONS)).tolist()
+
+
+def _spot(rng: np.random.Generator, side: int) -> tuple[int, int]:
+    x, y = rng.integers(0, SIZE - side, 2)
+    return int(x), int(y)
+
+
+def _track(direction: str, length: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Upper left corners of the target over `length` frames, from one edge of the picture to the other."""
+    span = SIZE - _TARGET
+    across = int(rng.integers(0, span))
+    dx, dy = DIRECTIONS[direction]
+    forth = np.linspace(0, span, length).astype(int)
+    along = forth if dx + dy > 0 else forth[::-1]
+    return [(int(a), across) if dx else (across, int(a)) for a in along]
+
+
+def _put(picture: np.ndarray, shape: str, colour: str, side: int, corner: tuple[int, int]) -> None:
+    x, y = corner
+    picture[y : y + side, x : x + side][_mask(shape, side)] = COLOURS[colour]
+
+
+def _mask(shape: str, side: int) -> np.ndarray:
+    y, x = np.mgrid[:side, :side] + 0.5
+    if shape == "circle":
+        return (x - side / 2) ** 2 + (y - side / 2) ** 2 <= side * side / 4
+    if shape == "triangle":
+        return np.abs(x - side / 2) <= y / 2
+    return np.ones((side, side), bool)

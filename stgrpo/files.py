@@ -1,0 +1,98 @@
+"""Files that are either there and whole or not there: written under a temporary name, flushed to disk, renamed."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from stgrpo.errors import UserError
+from stgrpo.records import Record
+
+R = TypeVar("R", bound=Record)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` that becomes `path` when the block ends well, and is removed when it does not."""
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.replace(final)
+        _flush(final.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
+    """Write indented JSON, keys in the order given."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_records(path: str | Path, records: Iterable[Record]) -> None:
+    """Write one line of JSON a record."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as out:
+        out.writelines(line(record) for record in records)
+
+
+def line(record: Record) -> str:
+    """One record as one line."""
+    return json.dumps(record.to_row(), ensure_ascii=False) + "\n"
+
+
+def read_json(path: str | Path) -> Any:
+    """Parse a JSON file.
+
+    Raises:
+        UserError: the file is missing or no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); remove it and run again") from None
+
+
+def read_records(path: str | Path, kind: type[R]) -> list[R]:
+    """Read a file of one record a line.
+
+    Raises:
+        UserError: the file is missing, or a line is no such record (its number is named).
+    """
+    found = []
+    try:
+        with Path(path).open(encoding="utf-8") as lines:
+            for number, text in enumerate(lines, 1):
+                try:
+                    found.append(kind.from_row(json.loads(text)))
+                except (ValueError, TypeError) as error:
+                    raise UserError(f"{path}:{number}: {error}; remove the file and run again") from None
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    return found
+
+
+def sha256(path: str | Path) -> str:
+    """Hash of a file's content, in hexadecimal."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,100 @@
+"""A Qwen2.5-VL with its tokenizer: loading, prompts, and tokens and clips as embeddings and positions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+
+from stgrpo.errors import UserError
+from stgrpo.policy.clips import Clip
+from stgrpo.policy.vision import speed_up_on_cpu
+
+SECONDS_PER_GRID = 1.0  # two frames at the processor's default of 2 fps; one rule in every pass
+_VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+
+
+@dataclass(frozen=True, eq=False)
+class Policy:
+    """The model, unwrapped, and its tokenizer."""
+
+    model: Any  # Qwen2_5_VLForConditionalGeneration; transformers' own annotations are too loose to be checked against
+    tokenizer: Any
+
+    @property
+    def video_token(self) -> int:
+        """The placeholder that the clip's features replace."""
+        return self.model.config.video_token_id
+
+    @property
+    def banned(self) -> list[int]:
+        """Tokens that an answer must not hold: a sampled placeholder would break the scatter of the features."""
+        return self.tokenizer.convert_tokens_to_ids(list(_VISION_TOKENS))
+
+    def text(self, answer: Sequence[int]) -> str:
+        """An answer's tokens as text, without special tokens; think and answer tags are ordinary ones."""
+        return self.tokenizer.decode(answer, skip_special_tokens=True)
+
+    def prompt_ids(self, text: str, clip: Clip) -> list[int]:
+        """One user turn, video before text, by the tokenizer's own chat template."""
+        turn = {"role": "user", "content": [{"type": "video", "text": ""}, {"type": "text", "text": text}]}
+        chat = self.tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
+        ids = self.tokenizer(chat, add_special_tokens=False)["input_ids"]
+        at = ids.index(self.video_token)
+        return ids[:at] + [self.video_token] * clip.tokens + ids[at + 1 :]
+
+
+def load_policy(path: str | Path) -> Policy:
+    """Load weights in float32 (bf16 weights at lr 1e-6 hardly move) and the tokenizer from one folder.
+
+    Raises:
+        UserError: the folder holds no Qwen2.5-VL.
+    """
+    if not (Path(path) / "config.json").is_file():
+        raise UserError(f"{path}: no config.json, so no policy; expected a folder written by save_pretrained")
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(path, dtype=torch.float32, attn_implementation="sdpa")
+    if not torch.cuda.is_available():
+        speed_up_on_cpu(model)
+    return Policy(model, AutoTokenizer.from_pretrained(path))
+
+
+def pad_left(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask, both (R, L); the shorter rows are filled on the left."""
+    longest = max(map(len, rows))
+    ids = torch.tensor([[value] * (longest - len(row)) + list(row) for row in rows])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    return ids, mask
+
+
+def embed(core: Any, ids: Tensor, mask: Tensor, clips: Sequence[Clip]) -> tuple[Tensor, Tensor]:
+    """Embeddings (R, L, D) and explicit 3-D positions (3, R, L); each distinct clip is encoded once.
+
+    Explicit, because Qwen2.5-VL's forward falls back to text positions without a word when a keyword is missing, and
+    ignores precomputed vision features before transformers 5.18.
+
+    Args:
+        core: the unwrapped Qwen2_5_VLForConditionalGeneration.
+        ids: (R, L), left-padded, video placeholders already expanded.
+        mask: (R, L), 0 at padding.
+        clips: R of them, in the order of the rows; the same object where rows share a clip.
+    """
+    distinct = list(dict.fromkeys(clips))
+    pixels = torch.cat([clip.pixels for clip in distinct]).to(ids.device)  # (patches, 1176)
+    grids = torch.stack([clip.grid for clip in distinct]).to(ids.device)  # (clips, 3)
+    features = dict(zip(distinct, core.model.get_video_features(pixels, grids).pooler_output, strict=True))
+
+    is_video = ids == core.config.video_token_id  # (R, L)
+    words = core.get_input_embeddings()(ids)  # (R, L, D)
+    flat = torch.cat([features[clip] for clip in clips]).to(words.dtype)  # (sum of tokens, D)
+    words = words.masked_scatter(is_video.unsqueeze(-1), flat)
+    positions, _ = core.model.get_rope_index(
+        ids,
+        mm_token_type_ids=2 * is_video.long(),
+        video_grid_thw=torch.stack([clip.grid for clip in clips]).to(ids.device),
+        second_per_grid_ts=torch.full((len(clips),), SECONDS_PER_GRID),
+        attention_mask=mask,
+    )
+    return words, positions

@@ -1,0 +1,24 @@
+"""The one prompt of training and evaluation.
+
+The wording is ours; the demands are Video-R1's (think tags, answer tags, for a choice the letter only). A scale may set
+another template, see `prompt` in `config.yaml`.
+"""
+
+from stgrpo.records import Question
+
+LETTERS = "ABCDEFGHIJ"
+
+_DEMANDS = {"multiple choice": "Between the answer tags write only the letter of the option that you choose."}
+
+
+def render(question: Question, template: str) -> str:
+    """The text of the user's turn: `{question}` with its options, `{demand}` by the kind of answer."""
+    text = question.text
+    if question.options:
+        text += "\nOptions:\n" + "\n".join(question.options)
+    return template.replace("{demand}", _DEMANDS[question.kind]).replace("{question}", text)
+
+
+def lettered(words: list[str]) -> list[str]:
+    """Options as the corpora write them: "A. red"."""
+    return [f"{letter}. {word}" for letter, word in zip(LETTERS, words, strict=False)]

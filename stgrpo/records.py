@@ -1,0 +1,105 @@
+"""What one stage hands to the next: one frozen record a hand-over, one line of JSON each."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+
+class Record:
+    """To and from a row of a JSON lines file."""
+
+    def to_row(self) -> dict[str, Any]:
+        """A dictionary that JSON can hold."""
+        return asdict(self)  # pyright: ignore[reportArgumentType]
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The record of a row.
+
+        Raises:
+            ValueError: a field is missing or unknown.
+        """
+        names = {f.name for f in fields(cls)}  # pyright: ignore[reportArgumentType]
+        if set(row) != names:
+            odd = sorted(set(row) ^ names)
+            raise ValueError(f"not a {cls.__name__}: fields missing or unknown: {', '.join(odd)}")
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Question(Record):
+    """A question about one video, from a corpus or a benchmark.
+
+    Attributes:
+        id: unique in its file; it seeds everything that is drawn for the question.
+        video: path from the root of the project.
+        text: without options.
+        options: as the source writes them ("A. red"); empty where the answer is no choice.
+        kind: Video-R1's problem_type.
+        answer: the truth in the form of `kind`; the letter for a choice.
+        source: corpus or benchmark and the part of it.
+        tags: what a benchmark groups its scores by.
+    """
+
+    id: str
+    video: str
+    text: str
+    options: tuple[str, ...]
+    kind: str
+    answer: str
+    source: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SetAside(Record):
+    """A row that was not used, and why."""
+
+    row: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FrameScores(Record):
+    """The importance of every candidate frame of a video for one question (paper section 4)."""
+
+    question: str
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Rollout(Record):
+    """One answer of a training step, readable."""
+
+    step: int
+    question: str
+    variant: int
+    frames: tuple[int, ...]
+    spatial: bool
+    text: str
+    truth: str
+    rewards: Mapping[str, float]
+    advantage: float
+
+
+@dataclass(frozen=True)
+class Prediction(Record):
+    """One answer of an evaluation; `answer` is what the parser found, `spec` the hash of the EvalSpec."""
+
+    benchmark: str
+    question: str
+    text: str
+    answer: str | None
+    spec: str
+
+
+@dataclass(frozen=True)
+class Score(Record):
+    """One benchmark's score of one cell: percent, its standard error, questions scored, answers without a tag."""
+
+    benchmark: str
+    value: float
+    standard_error: float
+    n: int
+    unparsed: int

@@ -1,0 +1,1 @@
+"""Scores -> LaTeX and CSV tables."""

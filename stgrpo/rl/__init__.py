@@ -1,0 +1,1 @@
+"""Reinforcement learning: rewards, the spread inside a group, and the trainer."""

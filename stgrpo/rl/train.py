@@ -1,0 +1,116 @@
+"""One training run from its spec: assemble, resume, train, and leave metrics and rollouts that grow in the state."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback
+
+from stgrpo.files import line
+from stgrpo.policy.model import load_policy
+from stgrpo.records import Question
+from stgrpo.rl.checkpoints import METRICS, ROLLOUTS, cut_history, resume_point
+from stgrpo.rl.rollouts import Rollouts
+from stgrpo.rl.trainer import STGRPOTrainer, trainer_config
+from stgrpo.specs import TrainSpec
+from stgrpo.video import FrameReader
+
+_ROLLOUT_EVERY = 10  # steps
+_COLUMNS = {  # TRL's names -> ours
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "reward": "reward",
+    "rewards/accuracy/mean": "accuracy",
+    "rewards/format/mean": "format",
+    "group/reward_std": "reward_std",
+    "group/between_variants": "between_variants",
+    "group/within_variants": "within_variants",
+    "group/flat_groups": "flat_groups",
+    "variants/frames": "variant_frames",
+    "variants/entropy": "weight_entropy",
+    "kl": "kl",
+    "entropy": "token_entropy",
+    "completions/mean_length": "answer_tokens",
+    "completions/clipped_ratio": "cut_answers",
+    "step_time": "seconds",
+}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What does not decide the weights: answers in one pass, and steps between two checkpoints."""
+
+    micro_rows: int
+    save_steps: int
+
+
+def train(
+    spec: TrainSpec,
+    runtime: Runtime,
+    policy_path: Path,
+    questions: Sequence[Question],
+    scores: Mapping[str, Sequence[float]],
+    state: Path,
+) -> STGRPOTrainer:
+    """Train to the last step, from the newest whole checkpoint in `state` if there is one."""
+    checkpoint, step = resume_point(state)
+    cut_history(state, step)
+    if checkpoint:
+        print(f"resuming from step {step} of {spec.steps} ({checkpoint})", flush=True)
+    with FrameReader() as reader:
+        policy = load_policy(policy_path)
+        rollouts = Rollouts(spec, policy, {q.id: q for q in questions}, scores, reader)
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        config = trainer_config(spec, state, runtime.micro_rows, runtime.save_steps, world)
+        trainer = STGRPOTrainer(spec, policy, rollouts, config)
+        trainer.add_callback(History(trainer, state, spec.steps, step))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return trainer
+
+
+class History(TrainerCallback):
+    """One line of metrics a step, some rollouts, and progress: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, trainer: STGRPOTrainer, folder: Path, steps: int, done: int) -> None:
+        self.trainer, self.folder, self.steps = trainer, folder, steps
+        self.bar = tqdm(total=steps, initial=done, unit="step", disable=not sys.stderr.isatty())
+        self.start = time.monotonic()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Called by the trainer after every step and, with other contents, once at its end."""
+        if logs is None or "loss" not in logs or not state.is_world_process_zero:
+            return
+        row = {"step": state.global_step} | {ours: logs[theirs] for theirs, ours in _COLUMNS.items() if theirs in logs}
+        _append(self.folder / METRICS, json.dumps(row) + "\n")
+        if state.global_step % _ROLLOUT_EVERY == 1 or state.global_step == self.steps:
+            rollouts = self.trainer.last_rollouts(state.global_step)
+            _append(self.folder / ROLLOUTS, "".join(line(rollout) for rollout in rollouts))
+        self._show(row)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Leave the terminal tidy."""
+        self.bar.close()
+
+    def _show(self, row: dict[str, Any]) -> None:
+        self.bar.update()
+        self.bar.set_postfix_str(f"accuracy {row['accuracy']:.2f}, reward std {row['reward_std']:.3f}")
+        if self.bar.disable and (row["step"] % _ROLLOUT_EVERY == 0 or row["step"] == self.steps):
+            print(
+                f"step {row['step']}/{self.steps}: reward {row['reward']:.3f}, accuracy {row['accuracy']:.3f}, "
+                f"reward std {row['reward_std']:.3f}, KL {row['kl']:.4f}, {time.monotonic() - self.start:.0f} s",
+                flush=True,
+            )
+
+
+def _append(path: Path, text: str) -> None:
+    """Append and flush to disk: a checkpoint may rely on the lines before it."""
+    with path.open("a", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())

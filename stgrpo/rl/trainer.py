@@ -1,0 +1,245 @@
+"""GRPO over the M x G answers to one question, on TRL 1.16 (pinned: the methods overridden here are private).
+
+Deviations from the paper and readings of what it leaves open, as built; the numbers are those of the README:
+ 1. A response is conditioned on its own variant in generation, policy and reference pass (Eq. 3 prints the original v).
+ 2. Ratios are per token with a mean over tokens and answers, as in Video-R1 (Eq. 1 and 3 print sequence ratios).
+ 3. One pool of M * G rewards per question, standard deviation with ddof = 1, plus 1e-4 (Eq. 4).
+ 4. All M variants are draws, none is the original; M = 1 is the plain video.
+ 5. An importance variant has K frames, K uniform in 2..6, one of each equal segment; an odd last frame is repeated.
+ 6. Eq. 5 without a temperature; the entropy of its weights is logged, since raw cosines make it nearly uniform.
+ 7. The picture of a variant is changed with probability 0.5; magnitudes are ours (`config.SpatialRule`).
+ 8. Constant learning rate, AdamW, weight decay 0.01, gradient norm clipped at 5, no warm-up, as Video-R1 in effect.
+ 9. Weights are kept in float32 and computed with in bf16; bf16 weights would hardly move at a learning rate of 1e-6.
+10. Sampling with keyed Gumbel noise instead of a generator: same distribution, same answers on any split of the batch.
+11. `second_per_grid_ts` is 1.0 in every pass; Video-R1 drops it in the log-prob pass only.
+12. z_f is the mean over all cells before the 2x2 video pooling, z_q the mean over the raw question's tokens.
+13. The prompt's wording is ours.
+
+Overridden, and why:
+- `_generate_and_score_completions`: gives every row its variant's clip, and logs the spread inside the groups.
+- `_get_per_token_logps_and_entropies`: stock TRL computes log-probabilities without the video, and says nothing.
+- `_compute_loss`: picks up the clips of the micro-batch.
+- `_load_from_checkpoint`: the stock method loads nothing for Qwen2.5-VL and only warns.
+- `_save_checkpoint`: marks a checkpoint as complete, so that a kill while it is written is noticed.
+Generation goes through TRL's `rollout_func`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import PrinterCallback, ProgressCallback
+from trl.models.utils import unwrap_model_for_generation
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from stgrpo.policy.clips import Clip
+from stgrpo.policy.generate import generate
+from stgrpo.policy.model import Policy, embed
+from stgrpo.policy.sampling import KeyedSampler
+from stgrpo.policy.vision import speed_up_on_cpu
+from stgrpo.records import Rollout
+from stgrpo.rl.checkpoints import mark_complete
+from stgrpo.rl.groups import spread
+from stgrpo.rl.rewards import COMPONENTS
+from stgrpo.rl.rollouts import Rollouts, Row
+from stgrpo.specs import TrainSpec
+from stgrpo.variants.temporal import mean_entropy
+
+
+def trainer_config(spec: TrainSpec, output: Path, micro_rows: int, save_steps: int, world_size: int = 1) -> GRPOConfig:
+    """TRL's configuration of a spec; several of TRL's defaults are not the paper's.
+
+    Accumulation fills a step up to `answers_per_step`, whatever the number of processes.
+    """
+    training = spec.training
+    accumulation, rest = divmod(training.answers_per_step, micro_rows * world_size)
+    if rest:
+        raise ValueError(f"{training.answers_per_step} answers a step do not divide by {micro_rows} x {world_size}")
+    return GRPOConfig(
+        output_dir=str(output),
+        seed=spec.seed,
+        max_steps=spec.steps,
+        num_generations=spec.group,
+        per_device_train_batch_size=micro_rows,
+        gradient_accumulation_steps=accumulation,
+        steps_per_generation=accumulation,
+        max_completion_length=training.max_tokens,
+        temperature=training.temperature,
+        top_p=training.top_p,
+        beta=training.beta,
+        epsilon=training.epsilon,
+        loss_type="grpo",
+        scale_rewards="group",
+        use_bias_correction_kl=False,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type="constant",
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        bf16=training.precision == "bf16",
+        gradient_checkpointing=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
+        logging_steps=1,
+        save_steps=save_steps,
+        save_total_limit=2,
+        report_to=[],
+        disable_tqdm=True,
+    )
+
+
+class STGRPOTrainer(GRPOTrainer):
+    """See the module's text for what is overridden and why."""
+
+    def __init__(self, spec: TrainSpec, policy: Policy, rollouts: Rollouts, config: GRPOConfig) -> None:
+        self.spec, self.policy, self.rollouts = spec, policy, rollouts
+        self.last_rows: list[Row] = []
+        self._texts: list[str] = []
+        self._components = torch.empty(0)
+        self._advantages = torch.empty(0)
+        self._clips: list[Clip] = []
+        super().__init__(
+            model=policy.model,
+            reward_funcs=[_reward(name) for name in COMPONENTS],
+            args=config,
+            train_dataset=Dataset.from_dict({"prompt": list(rollouts.questions)}),
+            processing_class=policy.tokenizer,
+            rollout_func=_rollout,
+        )
+        if self.ref_model is not None and not torch.cuda.is_available():
+            speed_up_on_cpu(self._core(self.ref_model))
+        self.remove_callback(PrinterCallback)
+        self.remove_callback(ProgressCallback)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        first = self.accelerator.process_index * len(inputs)
+        self.last_rows = self.rollouts.rows([row["prompt"] for row in inputs], self.state.global_step, first)
+        self._clips = [row.clip for row in self.last_rows]
+        scored = [{**given, "question": row.question} for given, row in zip(inputs, self.last_rows, strict=True)]
+        output = super()._generate_and_score_completions(scored)
+        self._components = self._components[first : first + len(inputs)]  # this rank's
+        self._advantages = output["advantages"]
+        output["clip"] = self._clips  # a plain list: TRL shuffles and splits it with the tensors
+        return output
+
+    def last_rollouts(self, step: int) -> list[Rollout]:
+        """The answers of this rank's last generation, readable."""
+        return [
+            Rollout(
+                step=step,
+                question=row.question.id,
+                variant=row.number,
+                frames=row.variant.frames,
+                spatial=row.variant.spatial is not None,
+                text=text,
+                truth=row.question.answer,
+                rewards=dict(zip(COMPONENTS, components, strict=True)),
+                advantage=advantage,
+            )
+            for row, text, components, advantage in zip(
+                self.last_rows, self._texts, self._components.tolist(), self._advantages.tolist(), strict=True
+            )
+        ]
+
+    def _core(self, model: Any) -> Any:
+        """The model without what accelerate wraps around it."""
+        return self.accelerator.unwrap_model(model)
+
+    def answer(self, rows: Sequence[Row]) -> list[list[int]]:
+        """Sample one answer a row from the current weights."""
+        sampler = KeyedSampler([row.key for row in rows], self.spec.training.temperature, self.spec.training.top_p)
+        wrapped: Any = self.model_wrapped
+        whole: Any = unwrap_model_for_generation(wrapped, self.accelerator)  # gathers sharded weights
+        with whole as core, self.accelerator.autocast():
+            policy = Policy(core, self.policy.tokenizer)
+            prompts, clips = [row.prompt for row in rows], [row.clip for row in rows]
+            return generate(policy, prompts, clips, sampler, self.spec.training.max_tokens)
+
+    def _get_per_token_logps_and_entropies(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **_: Any,
+    ) -> tuple[Tensor, Tensor | None, None]:
+        """Log-probabilities (R, T) of the answers' T tokens, given each row's own clip."""
+        core = self._core(model)
+        labels = input_ids.masked_fill(attention_mask == 0, -100)
+        labels[:, :-logits_to_keep] = -100
+        logps, entropies = [], []
+        for rows in torch.arange(len(input_ids)).split(batch_size or len(input_ids)):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            with self.accelerator.autocast():
+                words, positions = embed(core, input_ids[part], attention_mask[part], self._clips[part])
+                found = model(
+                    inputs_embeds=words,
+                    position_ids=positions,
+                    attention_mask=attention_mask[part],
+                    labels=labels[part],
+                    fused_lm_head=True,
+                )
+            logps.append(found.log_probs[:, -logits_to_keep:])  # (rows, T)
+            entropies.append(found.entropy[:, -logits_to_keep:] if compute_entropy else None)
+        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        self._clips = inputs["clip"]
+        return super()._compute_loss(model, inputs)
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
+        per_component = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)  # (all rows, C)
+        self._texts, self._components = completions, per_component
+        rewards = per_component.sum(1).view(-1, self.spec.variants, self.spec.generations)  # (Q, M, G)
+        for name, value in spread(rewards).items():
+            self._metrics["train"][f"group/{name}"].append(value)
+        self._log_variants()
+        return per_component
+
+    def _log_variants(self) -> None:
+        """Sizes of the variants on this rank, and how far Eq. 5 is from uniform sampling (1 is uniform)."""
+        shown = {id(row.clip): row for row in self.last_rows}.values()
+        metrics = self._metrics["train"]
+        metrics["variants/frames"].append(sum(len(row.variant.frames) for row in shown) / len(shown))
+        if self.spec.scores is not None:
+            scored = [(self.rollouts.scores[row.question.id], len(row.variant.frames)) for row in shown]
+            metrics["variants/entropy"].append(sum(mean_entropy(*pair) for pair in scored) / len(scored))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.is_deepspeed_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        core = self._core(model or self.model)
+        saved = type(core).from_pretrained(resume_from_checkpoint, dtype=core.dtype)
+        core.load_state_dict(saved.state_dict())
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            mark_complete(Path(str(self.args.output_dir)), self.state.global_step)
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """No card: the provenance of a result stands in its train.json."""
+
+
+def _reward(name: str) -> Any:
+    """A component in the form that TRL calls, under the component's name."""
+    component = COMPONENTS[name]
+
+    def reward(prompts: list[str], completions: list[str], question: list[Any], **_: Any) -> list[float]:
+        return [component(q, text) for q, text in zip(question, completions, strict=True)]
+
+    reward.__name__ = name
+    return reward
+
+
+def _rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:
+    """TRL's hook for generation; the rows were laid out before TRL was asked."""
+    rows = trainer.last_rows
+    completions = trainer.answer(rows)
+    return {"prompt_ids": [row.prompt for row in rows], "completion_ids": completions, "logprobs": None}

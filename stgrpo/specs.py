@@ -1,0 +1,198 @@
+"""One frozen spec a job: what, and only what, decides its result.
+
+A spec travels from the workflow to the verb as canonical JSON (a rule's param), stands in the results, and its hash
+says whether a result belongs to today's configuration. The canonical form leaves out fields that equal their default,
+so a field that is added later changes no existing cell.
+"""
+
+import hashlib
+import json
+from typing import Self
+
+from stgrpo.config import (
+    Algorithm,
+    Evaluation,
+    Experiment,
+    FrameRule,
+    Frozen,
+    Grouping,
+    Questions,
+    Selection,
+    Training,
+    WarmPolicy,
+    WarmScorer,
+    World,
+)
+
+
+class Spec(Frozen):
+    """A resolved configuration with a canonical form."""
+
+    def canonical(self) -> str:
+        """JSON with sorted keys and without defaults."""
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits of the canonical form's SHA-256."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()[:16]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The spec of its canonical form."""
+        return cls.model_validate_json(text)
+
+
+class WorldSpec(Spec):
+    """The demo's corpora."""
+
+    world: World
+
+
+class WarmPolicySpec(Spec):
+    """The demo's policy before RL, made from nothing but its own world."""
+
+    warm: WarmPolicy
+    prompt: str
+
+
+class WarmScorerSpec(Spec):
+    """The demo's frame scorer."""
+
+    warm: WarmScorer
+
+
+class PrepareSpec(Spec):
+    """A file of questions: a corpus from which `count` are drawn, or a whole benchmark."""
+
+    name: str
+    frames: FrameRule
+    draw: Questions | None = None
+
+
+class ScoreSpec(Spec):
+    """Frame scores of the training questions."""
+
+    scorer: str
+    questions: str
+    frames: FrameRule
+
+
+class TrainSpec(Spec):
+    """One training run. `policy`, `questions` and `scores` are names with the hash of what made them."""
+
+    policy: str
+    questions: str
+    scores: str | None = None
+    prompt: str
+    seed: int
+    algorithm: Algorithm
+    grouping: Grouping
+    selection: Selection = "weighted"
+    variants: int
+    generations: int
+    steps: int
+    training: Training
+
+    @property
+    def group(self) -> int:
+        """Answers to one question, M * G."""
+        return self.variants * self.generations
+
+    @property
+    def questions_per_step(self) -> int:
+        """Questions of one optimizer step."""
+        return self.training.answers_per_step // self.group
+
+
+class EvalSpec(Spec):
+    """One part of a cell's evaluation. `policy` names the weights; `benchmarks` their files of questions."""
+
+    policy: str
+    prompt: str
+    max_tokens: int
+    frames: FrameRule
+    benchmarks: dict[str, str]
+
+
+def world_spec(experiment: Experiment) -> WorldSpec:
+    """The corpora of the active scale."""
+    return WorldSpec(world=experiment.active.world)
+
+
+def warm_policy_spec(experiment: Experiment) -> WarmPolicySpec:
+    """The tiny policy of the active scale."""
+    return WarmPolicySpec(warm=experiment.active.warm.policy, prompt=experiment.active.prompt)
+
+
+def warm_scorer_spec(experiment: Experiment) -> WarmScorerSpec:
+    """The tiny frame scorer of the active scale."""
+    return WarmScorerSpec(warm=experiment.active.warm.scorer)
+
+
+def prepare_spec(experiment: Experiment, name: str) -> PrepareSpec:
+    """The questions called `name`: `train` or a benchmark."""
+    scale = experiment.active
+    if name == "train":
+        return PrepareSpec(name=name, frames=scale.training.frames, draw=scale.questions)
+    return PrepareSpec(name=name, frames=scale.evaluation.frames)
+
+
+def score_spec(experiment: Experiment) -> ScoreSpec:
+    """The importance scores of the active scale's training questions."""
+    return ScoreSpec(
+        scorer=_named("scorer", warm_scorer_spec(experiment)),
+        questions=_source(experiment, "train"),
+        frames=experiment.active.training.frames,
+    )
+
+
+def train_spec(experiment: Experiment, cell: str, seed: int) -> TrainSpec:
+    """One training run of the active scale."""
+    scale, chosen = experiment.active, experiment.cell(cell)
+    return TrainSpec(
+        policy=_base(experiment),
+        questions=_source(experiment, "train"),
+        scores=_named("scores", score_spec(experiment)) if needs_scores(chosen.grouping) else None,
+        prompt=scale.prompt,
+        seed=seed,
+        algorithm=chosen.algorithm,
+        grouping=chosen.grouping,
+        selection=chosen.selection,
+        variants=chosen.variants,
+        generations=chosen.generations,
+        steps=max(1, round(chosen.steps * scale.step_ratio)),
+        training=scale.training,
+    )
+
+
+def eval_spec(experiment: Experiment, cell: str, seed: int, part: str) -> EvalSpec:
+    """One part of the evaluation of a cell."""
+    scale = experiment.active
+    evaluation: Evaluation = scale.evaluation
+    trained = experiment.cell(cell).train
+    return EvalSpec(
+        policy=_named(cell, train_spec(experiment, cell, seed)) if trained else _base(experiment),
+        prompt=scale.prompt,
+        max_tokens=evaluation.max_tokens,
+        frames=evaluation.frames,
+        benchmarks={name: _source(experiment, name) for name in evaluation.parts[part]},
+    )
+
+
+def needs_scores(grouping: Grouping) -> bool:
+    """Whether a grouping draws frames by importance."""
+    return grouping.startswith("importance")
+
+
+def _base(experiment: Experiment) -> str:
+    return _named("warm", warm_policy_spec(experiment))
+
+
+def _source(experiment: Experiment, name: str) -> str:
+    made = hashlib.sha256((world_spec(experiment).hash() + prepare_spec(experiment, name).hash()).encode())
+    return f"{name}@{made.hexdigest()[:16]}"
+
+
+def _named(name: str, spec: Spec) -> str:
+    return f"{name}@{spec.hash()}"

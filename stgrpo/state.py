@@ -1,0 +1,98 @@
+"""The folder of a job that resumes: everything that grows, kept out of what Snakemake deletes before an attempt.
+
+The folder is keyed by what the job computes (spec, inputs, code). Another key's leftovers are never resumed: they are
+moved aside, and the job starts anew. A lock keeps a second writer out; the kernel lets go of it when its holder dies.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stgrpo.errors import UserError
+from stgrpo.files import read_json, sha256, write_json
+
+_CODE = Path(__file__).parent
+
+
+def job_key(spec: str, inputs: Iterable[str | Path]) -> str:
+    """Hash of the spec, of the input files' content and of the package's code."""
+    digest = hashlib.sha256(spec.encode())
+    for path in [*inputs, *sorted(_CODE.rglob("*.py"))]:
+        digest.update(sha256(path).encode())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def state_folder(path: str | Path, key: str) -> Iterator[Path]:
+    """The folder, locked, holding this key's state or nothing.
+
+    Raises:
+        UserError: another process works in it.
+    """
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as lock:
+        _acquire(lock, folder)
+        _claim(folder, key)
+        yield folder
+
+
+def _acquire(lock, folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise UserError(
+            f"{folder}: in use by {lock.read().strip() or 'another process'}; wait for it, or end it, and run again"
+        ) from None
+    lock.seek(0)
+    lock.truncate()
+    job = os.environ.get("SLURM_JOB_ID")
+    lock.write(f"process {os.getpid()} on {socket.gethostname()}" + (f", Slurm job {job}" if job else "") + "\n")
+    lock.flush()
+
+
+def _claim(folder: Path, key: str) -> None:
+    mark = folder / "key.json"
+    if mark.exists() and (found := read_json(mark)["key"]) != key:
+        aside = folder / f"other-{found}"
+        aside.mkdir(exist_ok=True)
+        for entry in folder.iterdir():
+            if entry.name != "lock" and not entry.name.startswith("other-"):
+                entry.rename(aside / entry.name)
+        print(f"{folder}: holds the state of another spec, input or code; moved to {aside.name}, starting anew")
+    if not mark.exists():
+        write_json(mark, {"key": key})
+
+
+def whole_lines(path: Path, keep: int | None = None) -> int:
+    """Cut a history back to its first `keep` lines, or to its whole ones, and return how many are left.
+
+    A process that is killed while it appends leaves half a line behind.
+    """
+    if not path.exists():
+        return 0
+    with path.open("r+b") as stream:
+        count = 0
+        while keep is None or count < keep:
+            start = stream.tell()
+            text = stream.readline()
+            if not text.endswith(b"\n") or not _is_json(text):
+                stream.seek(start)
+                break
+            count += 1
+        stream.truncate(stream.tell())
+    return count
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

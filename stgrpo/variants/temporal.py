@@ -1,0 +1,32 @@
+"""Which frames a variant shows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def segments(frames: int, count: int) -> list[range]:
+    """Cut 0..frames into `count` consecutive parts as equal as integers allow."""
+    return [range(k * frames // count, (k + 1) * frames // count) for k in range(count)]
+
+
+def importance_weights(scores: Sequence[float]) -> np.ndarray:
+    """Probabilities of the frames of one segment: softmax of the raw cosine (paper Eq. 5)."""
+    raised = np.exp(np.asarray(scores, np.float64) - np.max(scores))
+    return raised / raised.sum()
+
+
+def weighted_frames(scores: Sequence[float], count: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """One frame of every segment, drawn by Eq. 5; ascending."""
+    parts = segments(len(scores), min(count, len(scores)))
+    return tuple(int(rng.choice(part, p=importance_weights([scores[f] for f in part]))) for part in parts)
+
+
+def mean_entropy(scores: Sequence[float], count: int) -> float:
+    """Entropy of Eq. 5's weights over the largest it could be, mean over the segments: 1 is uniform sampling."""
+    shares = []
+    for part in segments(len(scores), min(count, len(scores))):
+        if len(part) > 1:
+            weights = importance_weights([scores[f] for f in part])
+            shares.append(-(weights * np.log(weights)).sum() / np.log(len(part)))
+    return float(np.mean(shares)) if shares else 1.0

@@ -1,0 +1,139 @@
+"""Frames of a video: which ones, at what size, decoded where a stuck decoder can be killed.
+
+The sampling and size rules are those of the vendored qwen_vl_utils in Video-R1 (`vision_process.py`), on which the
+paper's appendix rests: at most 16 frames, first and last always among them, about 128*28*28 pixels each.
+"""
+
+import math
+import multiprocessing
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import numpy as np
+
+from stgrpo.config import FrameRule
+from stgrpo.errors import VideoError
+
+FRAME_FACTOR = 2  # Qwen2.5-VL joins two frames into one step of its time grid
+SIZE_FACTOR = 28  # patch of 14 px, merged two by two
+
+
+def frame_indices(total: int, fps: float, rule: FrameRule) -> list[int]:
+    """Indices of the frames that are taken from a video of `total` frames: evenly spaced, both ends included.
+
+    Raises:
+        ValueError: the video has fewer than two frames.
+    """
+    most = min(rule.max_frames, total) // FRAME_FACTOR * FRAME_FACTOR
+    least = math.ceil(rule.min_frames / FRAME_FACTOR) * FRAME_FACTOR
+    wanted = min(max(total / fps * rule.rate, least), most, total)
+    count = int(wanted // FRAME_FACTOR * FRAME_FACTOR)
+    if count < FRAME_FACTOR:
+        raise ValueError(f"the video has {total} frame(s); at least {FRAME_FACTOR} are needed")
+    return np.linspace(0, total - 1, count).round().astype(int).tolist()
+
+
+def frame_size(height: int, width: int, rule: FrameRule) -> tuple[int, int]:
+    """Height and width, multiples of 28, of a frame after resizing, the aspect ratio kept as nearly as they allow."""
+    most = max(rule.max_pixels, int(rule.min_pixels * 1.05))
+    tall = max(SIZE_FACTOR, round(height / SIZE_FACTOR) * SIZE_FACTOR)
+    wide = max(SIZE_FACTOR, round(width / SIZE_FACTOR) * SIZE_FACTOR)
+    if tall * wide > most:
+        shrink = math.sqrt(height * width / most)
+        tall, wide = (math.floor(side / shrink / SIZE_FACTOR) * SIZE_FACTOR for side in (height, width))
+    elif tall * wide < rule.min_pixels:
+        grow = math.sqrt(rule.min_pixels / (height * width))
+        tall, wide = (math.ceil(side * grow / SIZE_FACTOR) * SIZE_FACTOR for side in (height, width))
+    return tall, wide
+
+
+def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bicubic with antialias, as Video-R1 does it; (T, H, W, 3) uint8 -> (T, height, width, 3) uint8."""
+    if frames.shape[1:3] == (height, width):
+        return frames
+    import torch  # late: a decoder that never resizes starts without it
+
+    x = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+    x = torch.nn.functional.interpolate(x, (height, width), mode="bicubic", antialias=True)
+    return x.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _decode(path: str, rule: FrameRule) -> np.ndarray:
+    import decord
+
+    reader = decord.VideoReader(path, num_threads=1)
+    indices = frame_indices(len(reader), float(reader.get_avg_fps()), rule)
+    frames = reader.get_batch(indices).asnumpy()
+    return resize(frames, *frame_size(*frames.shape[1:3], rule))
+
+
+def _serve(pipe: Connection) -> None:
+    """The child: answers every request with frames or with the reason why there are none."""
+    while (request := pipe.recv()) is not None:
+        try:
+            path, rule = request
+            pipe.send((_decode(path, rule), None))
+        except Exception as error:  # decord raises undocumented types; the parent names the file and the reason
+            pipe.send((None, f"{type(error).__name__}: {error}".splitlines()[0]))
+
+
+class FrameReader:
+    """Decodes in a child process, because decord can deadlock on a damaged file while it holds the interpreter's lock.
+
+    Use it as a context manager. A decode that takes longer than `timeout` seconds is killed with its child; the next
+    one starts a fresh child.
+    """
+
+    def __init__(self, timeout: float = 60.0) -> None:
+        self.timeout = timeout
+        self._child: BaseProcess | None = None
+        self._pipe: Connection | None = None
+
+    def __enter__(self) -> "FrameReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def read(self, path: str | Path, rule: FrameRule) -> np.ndarray:
+        """The frames that `rule` takes: (T, H, W, 3) uint8, T even, H and W multiples of 28.
+
+        Raises:
+            VideoError: the file is missing, does not decode, or took longer than the timeout.
+        """
+        if not Path(path).is_file():
+            raise VideoError(f"{path}: no such file")
+        pipe = self._pipe or self._start()
+        try:
+            pipe.send((str(path), rule))
+            if not pipe.poll(self.timeout):
+                self._stop(kill=True)
+                raise VideoError(f"{path}: still decoding after {self.timeout:g} s, given up")
+            frames, reason = pipe.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._stop(kill=True)
+            raise VideoError(f"{path}: the decoder crashed on it") from None
+        if reason is not None:
+            raise VideoError(f"{path}: does not decode ({reason})")
+        return frames
+
+    def _start(self) -> Connection:
+        context = multiprocessing.get_context("spawn")  # a forked copy of a threaded process may deadlock by itself
+        ours, theirs = context.Pipe()
+        child = context.Process(target=_serve, args=(theirs,), daemon=True)
+        child.start()
+        theirs.close()
+        self._pipe, self._child = ours, child
+        return ours
+
+    def _stop(self, kill: bool = False) -> None:
+        if self._child is None or self._pipe is None:
+            return
+        if kill:
+            self._child.kill()
+        else:
+            self._pipe.send(None)
+        self._child.join()
+        self._pipe.close()
+        self._child = self._pipe = None

@@ -1,0 +1,149 @@
+# All Python of the workflow: the typed configuration, patterns of wildcards, and the functions that rules ask for
+# inputs and params. No rules.
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir).parent))  # the package runs from the clone, installed or not
+
+from stgrpo import specs
+from stgrpo.config import load_experiment, suggest
+from stgrpo.data.sources import read_source
+from stgrpo.errors import UserError
+from stgrpo.report.tables import TableSpec
+
+SOURCES_TABLE = str(Path(workflow.basedir) / "resources" / "sources.csv")
+
+try:
+    EXPERIMENT = load_experiment(config)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+HUB = f"resources/{EXPERIMENT.scale}/hub"  # params know no path variables
+TRAINED = EXPERIMENT.trainable
+SOURCES = sorted(
+    {EXPERIMENT.active.questions.source}
+    | {benchmark.source for benchmark in EXPERIMENT.benchmarks.values()}
+)
+
+
+def one_of(names):
+    """The pattern of a wildcard that takes these values only."""
+    return "|".join(re.escape(str(name)) for name in names)
+
+
+def need(rule, what):
+    """What a job of this rule asks the cluster for."""
+    return getattr(EXPERIMENT.active.needs[rule], what)
+
+
+def hub_manifest(wildcards):
+    """The manifest of the repository that a source comes from."""
+    repository = read_source(Path(SOURCES_TABLE), wildcards.source).repository
+    return f"resources/<scale>/hub/{repository}/manifest.json"
+
+
+def lock_of_questions(wildcards):
+    """The lock of the source that a file of questions is made from."""
+    if wildcards.questions == "train":
+        source = EXPERIMENT.active.questions.source
+    else:
+        source = EXPERIMENT.benchmarks[wildcards.questions].source
+    return f"resources/<scale>/{source}.json"
+
+
+# Specs are JSON, whose braces only functions keep from being taken for wildcards.
+def world_spec(wildcards):
+    return specs.world_spec(EXPERIMENT).canonical()
+
+
+def warm_policy_spec(wildcards):
+    return specs.warm_policy_spec(EXPERIMENT).canonical()
+
+
+def warm_scorer_spec(wildcards):
+    return specs.warm_scorer_spec(EXPERIMENT).canonical()
+
+
+def score_spec(wildcards):
+    return specs.score_spec(EXPERIMENT).canonical()
+
+
+def prepare_spec(wildcards):
+    return specs.prepare_spec(EXPERIMENT, wildcards.questions).canonical()
+
+
+def train_spec(wildcards):
+    return specs.train_spec(EXPERIMENT, wildcards.cell, int(wildcards.seed)).canonical()
+
+
+def scores_of_cell(wildcards):
+    """Frame scores, for the cells that draw frames by importance."""
+    if specs.needs_scores(EXPERIMENT.cell(wildcards.cell).grouping):
+        return {"scores": "results/<scale>/scores/train.parquet"}
+    return {}
+
+
+def eval_spec(wildcards):
+    return specs.eval_spec(
+        EXPERIMENT, wildcards.cell, int(wildcards.seed), wildcards.part
+    ).canonical()
+
+
+def policy_of_cell(wildcards):
+    """A cell's own weights; for an untrained one those that the others start from."""
+    if wildcards.cell in TRAINED:
+        return "results/<scale>/cells/{cell}/seed{seed}/model"
+    return "results/<scale>/policy"
+
+
+def questions_of_part(wildcards):
+    """The files of questions that one part of an evaluation answers."""
+    return collect(
+        "results/<scale>/questions/{name}.jsonl",
+        name=EXPERIMENT.active.evaluation.parts[wildcards.part],
+    )
+
+
+def eval_hashes(wildcards):
+    """Hashes of the specs whose predictions may be graded."""
+    return [
+        specs.eval_spec(EXPERIMENT, wildcards.cell, int(wildcards.seed), part).hash()
+        for part in EXPERIMENT.active.evaluation.parts
+    ]
+
+
+def examined():
+    """Every benchmark that the active scale evaluates."""
+    parts = EXPERIMENT.active.evaluation.parts.values()
+    return [name for part in parts for name in part]
+
+
+def table_rows(name):
+    """The rows of a table whose cells run at the active scale."""
+    cells = EXPERIMENT.active.cells
+    return [row for row in EXPERIMENT.tables[name].rows if row.cell in cells]
+
+
+def seeds_of(cell):
+    """An untrained cell is the same for every seed."""
+    return EXPERIMENT.active.seeds if cell in TRAINED else EXPERIMENT.active.seeds[:1]
+
+
+def metrics_of_table(wildcards):
+    return [
+        f"results/<scale>/cells/{row.cell}/seed{seed}/metrics.json"
+        for row in table_rows(wildcards.table)
+        for seed in seeds_of(row.cell)
+    ]
+
+
+def table_spec(wildcards):
+    table = EXPERIMENT.tables[wildcards.table]
+    return TableSpec(
+        name=wildcards.table,
+        scale=EXPERIMENT.scale,
+        caption=table.caption,
+        rows=table_rows(wildcards.table),
+        columns=[(name, EXPERIMENT.benchmarks[name].title) for name in table.columns],
+    ).model_dump_json()

@@ -1,0 +1,51 @@
+# Needs: a cell's weights, the benchmarks' questions.
+# Makes: predictions, one file a part, and their scores.
+# Verbs: evaluate, grade.
+
+
+rule evaluate:
+    """Answer the benchmarks of one part with one cell."""
+    input:
+        policy=policy_of_cell,
+        questions=questions_of_part,
+    output:
+        "results/<scale>/cells/{cell}/seed{seed}/eval/{part}.jsonl",
+    log:
+        "results/<scale>/cells/{cell}/seed{seed}/logs/evaluate-{part}.log",
+    benchmark:
+        "results/<scale>/cells/{cell}/seed{seed}/timing/evaluate-{part}.tsv"
+    params:
+        spec=eval_spec,
+        state=lambda wildcards, output: (
+            f"{Path(output[0]).parent.parent}/state/eval-{wildcards.part}"
+        ),
+    threads: need("evaluate", "cpus")
+    resources:
+        mem_mb=need("evaluate", "mem_mb"),
+        runtime=need("evaluate", "runtime"),
+        gpu=need("evaluate", "gpus"),
+    shell:
+        "python -m stgrpo evaluate --spec {params.spec:q} --threads {threads}"
+        " --policy {input.policy:q} --questions {input.questions:q}"
+        " --state {params.state:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule grade:
+    """Score the predictions of one cell; no model, so a mended rule costs seconds."""
+    input:
+        predictions=collect(
+            "results/<scale>/cells/{{cell}}/seed{{seed}}/eval/{part}.jsonl",
+            part=EXPERIMENT.active.evaluation.parts,
+        ),
+        questions=collect("results/<scale>/questions/{name}.jsonl", name=examined()),
+    output:
+        "results/<scale>/cells/{cell}/seed{seed}/metrics.json",
+    log:
+        "results/<scale>/cells/{cell}/seed{seed}/logs/grade.log",
+    params:
+        specs=eval_hashes,
+    localrule: True
+    shell:
+        "python -m stgrpo grade --cell {wildcards.cell} --seed {wildcards.seed}"
+        " --specs {params.specs} --predictions {input.predictions:q}"
+        " --questions {input.questions:q} --out {output:q} > {log:q} 2>&1"

@@ -1,0 +1,23 @@
+# Needs: a fetched source.
+# Makes: questions, one a line, and the rows that were set aside.
+# Verbs: prepare.
+
+
+rule prepare:
+    """Turn a corpus or a benchmark into questions."""
+    input:
+        lock_of_questions,
+    output:
+        questions="results/<scale>/questions/{questions}.jsonl",
+        aside="results/<scale>/questions/{questions}.aside.jsonl",
+    log:
+        "results/<scale>/logs/prepare-{questions}.log",
+    params:
+        spec=prepare_spec,
+        folder=lambda wildcards, input: input[0].removesuffix(".json"),
+    resources:
+        mem_mb=need("prepare", "mem_mb"),
+        runtime=need("prepare", "runtime"),
+    shell:
+        "python -m stgrpo prepare --spec {params.spec:q} --source {params.folder:q}"
+        " --out {output.questions:q} --aside {output.aside:q} > {log:q} 2>&1"

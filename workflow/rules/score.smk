@@ -1,0 +1,27 @@
+# Needs: the training questions, a frame scorer.
+# Makes: the importance of every candidate frame for every question.
+# Verbs: score.
+
+
+rule score:
+    """Score the frames of the training questions' videos."""
+    input:
+        questions="results/<scale>/questions/train.jsonl",
+        scorer="results/<scale>/scorer",
+    output:
+        "results/<scale>/scores/train.parquet",
+    log:
+        "results/<scale>/logs/score.log",
+    benchmark:
+        "results/<scale>/timing/score.tsv"
+    params:
+        spec=score_spec,
+    threads: need("score", "cpus")
+    resources:
+        mem_mb=need("score", "mem_mb"),
+        runtime=need("score", "runtime"),
+        gpu=need("score", "gpus"),
+    shell:
+        "python -m stgrpo score --spec {params.spec:q} --threads {threads}"
+        " --questions {input.questions:q} --scorer {input.scorer:q} --out {output:q}"
+        " > {log:q} 2>&1"

@@ -1,0 +1,42 @@
+# Needs: questions, the policy to start from, and scores for the importance cells.
+# Makes: a cell's weights, its metrics a step and some of its rollouts.
+# Verbs: train.
+
+
+rule train:
+    """Train one cell of the ablation."""
+    input:
+        unpack(scores_of_cell),
+        questions="results/<scale>/questions/train.jsonl",
+        policy="results/<scale>/policy",
+    output:
+        model=directory("results/<scale>/cells/{cell}/seed{seed}/model"),
+        spec="results/<scale>/cells/{cell}/seed{seed}/train.json",
+        metrics="results/<scale>/cells/{cell}/seed{seed}/train.jsonl",
+        rollouts="results/<scale>/cells/{cell}/seed{seed}/rollouts.jsonl",
+    log:
+        "results/<scale>/cells/{cell}/seed{seed}/logs/train.log",
+    benchmark:
+        "results/<scale>/cells/{cell}/seed{seed}/timing/train.tsv"
+    wildcard_constraints:
+        cell=one_of(TRAINED),
+    params:
+        spec=train_spec,
+        scores=lambda wildcards, input: (
+            ["--scores", input.scores] if "scores" in input.keys() else []
+        ),
+        # What grows stands in a folder that Snakemake does not know, because it deletes outputs before an attempt.
+        state=lambda wildcards, output: f"{Path(output.spec).parent}/state/train",
+        out=lambda wildcards, output: f"{Path(output.spec).parent}",
+    threads: need("train", "cpus")
+    resources:
+        mem_mb=need("train", "mem_mb"),
+        runtime=need("train", "runtime"),
+        gpu=need("train", "gpus"),
+        micro_rows=EXPERIMENT.active.micro_rows,
+        save_steps=EXPERIMENT.active.save_steps,
+    shell:
+        "python -m stgrpo train --spec {params.spec:q} --threads {threads}"
+        " --questions {input.questions:q} {params.scores:q} --policy {input.policy:q}"
+        " --micro-rows {resources.micro_rows} --save-steps {resources.save_steps}"
+        " --state {params.state:q} --out {params.out:q} > {log:q} 2>&1"
