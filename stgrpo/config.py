@@ -1,7 +1,10 @@
 """`config.yaml` as types: one experiment (cells, benchmarks, tables) at several scales.
 
-Nothing below the workflow reads `config.yaml`: it is resolved here into one frozen spec a job (`stgrpo.specs`). Unknown
-keys are errors; all errors are reported at once, each with where, what and what would be right.
+Nothing below the workflow reads `config.yaml`: it is resolved into one frozen spec a job (`stgrpo.specs`). Unknown keys
+are errors; all errors are reported at once, each with where, what and what would be right.
+
+Defaults are the paper's values and never change: a spec leaves out what equals its default, so a changed default would
+not rerun what it decides. What the paper does not know (the demo's world and tiny models) has no default.
 """
 
 import difflib
@@ -58,9 +61,7 @@ class VariantRule(Frozen):
 class Training(Frozen):
     """What decides the weights beside the cell. Defaults: the paper's appendix [P:324], then Video-R1's scripts."""
 
-    answers_per_step: int = Field(
-        default=32, ge=1, description="questions * variants * generations"
-    )
+    answers_per_step: int = Field(default=32, ge=1, description="questions * variants * generations")
     learning_rate: float = Field(default=1e-6, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     max_grad_norm: float = Field(default=5.0, gt=0)
@@ -85,43 +86,41 @@ class Evaluation(Frozen):
 class Questions(Frozen):
     """The training questions."""
 
-    source: str = Field(default="video-r1", description="a name in workflow/resources/sources.csv")
-    count: int = Field(default=4096, ge=1, description="questions drawn from the corpus")
-    seed: int = Field(default=0, ge=0, description="of that draw")
+    source: str = Field(description="a name in workflow/resources/sources.csv")
+    count: int = Field(ge=1, description="questions drawn from the corpus")
+    seed: int = Field(ge=0, description="of that draw")
 
 
 class World(Frozen):
     """The rendered world of the scales that need no download."""
 
-    train_videos: int = Field(default=512, ge=1)
-    test_videos: int = Field(default=320, ge=1, description="two questions each")
-    seed: int = Field(default=101, ge=0)
+    train_videos: int = Field(ge=1)
+    test_videos: int = Field(ge=1, description="two questions each")
+    seed: int = Field(ge=0)
 
 
 class WarmPolicy(Frozen):
-    """Supervised warm-up of the tiny policy. Defaults: the recipe that was measured to learn."""
+    """Supervised warm-up of the tiny policy."""
 
-    seed: int = Field(default=0, ge=0)
-    clips: int = Field(default=1024, ge=1, description="different clips rendered for it")
-    max_steps: int = Field(default=600, ge=1)
-    stop: float = Field(default=0.58, ge=0, le=1, description="held-out accuracy, sampled, at which it ends")
-    floor: float = Field(
-        default=0.42, ge=0, le=1, description="accuracy of each family of questions by then"
-    )
+    seed: int = Field(ge=0)
+    clips: int = Field(ge=1, description="different clips rendered for it")
+    max_steps: int = Field(ge=1)
+    stop: float = Field(ge=0, le=1, description="held-out accuracy, sampled, at which it ends")
+    floor: float = Field(ge=0, le=1, description="accuracy of each family of questions by then")
 
 
 class WarmScorer(Frozen):
     """Supervised training of the tiny frame scorer."""
 
-    seed: int = Field(default=0, ge=0)
-    steps: int = Field(default=1000, ge=1)
+    seed: int = Field(ge=0)
+    steps: int = Field(ge=1)
 
 
 class Warm(Frozen):
     """The tiny models of the scales that need no download."""
 
-    policy: WarmPolicy = WarmPolicy()
-    scorer: WarmScorer = WarmScorer()
+    policy: WarmPolicy
+    scorer: WarmScorer
 
 
 class Resources(Frozen):
@@ -140,13 +139,13 @@ class Scale(Frozen):
     seeds: list[int] = Field(min_length=1)
     step_ratio: float = Field(default=1.0, gt=0, le=1, description="steps here for one step of the paper")
     prompt: str = Field(description="user turn; {question} is replaced, {demand} too")
-    questions: Questions = Questions()
+    questions: Questions
     training: Training = Training()
     evaluation: Evaluation
     micro_rows: int = Field(default=8, ge=1, description="answers in one forward and backward pass")
     save_steps: int = Field(default=100, ge=1, description="steps between two checkpoints")
     world: World
-    warm: Warm = Warm()
+    warm: Warm
     needs: dict[Need, Resources]
 
     @model_validator(mode="after")
@@ -164,9 +163,7 @@ class Scale(Frozen):
 class Cell(Frozen):
     """One row of the ablation, as the difference from its parent."""
 
-    parent: str | None = Field(
-        default=None, alias="from", description="whose values hold where this one is silent"
-    )
+    parent: str | None = Field(default=None, alias="from", description="whose values hold where this one is silent")
     train: bool | None = Field(default=True, description="null: the untrained policy")
     algorithm: Algorithm = "grpo"
     grouping: Grouping = "none"
@@ -202,6 +199,7 @@ class Experiment(Frozen):
     """The whole of `config.yaml`."""
 
     scale: str
+    container: str = Field(description="image that rules run in where Snakemake is told to use Apptainer")
     scales: dict[str, Scale]
     cells: dict[str, Cell]
     benchmarks: dict[str, Benchmark]

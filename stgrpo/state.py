@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from stgrpo.errors import UserError
 from stgrpo.files import read_json, sha256, write_json
 
 _CODE = Path(__file__).parent
+_KEY = "key.json"
 
 
 def job_key(spec: str, inputs: Iterable[str | Path]) -> str:
@@ -58,16 +60,32 @@ def _acquire(lock, folder: Path) -> None:
 
 
 def _claim(folder: Path, key: str) -> None:
-    mark = folder / "key.json"
-    if mark.exists() and (found := read_json(mark)["key"]) != key:
+    mark = folder / _KEY
+    if not mark.exists():
+        prune(folder)
+    elif (found := read_json(mark)["key"]) != key:
         aside = folder / f"other-{found}"
-        aside.mkdir(exist_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
         for entry in folder.iterdir():
             if entry.name != "lock" and not entry.name.startswith("other-"):
                 entry.rename(aside / entry.name)
         print(f"{folder}: holds the state of another spec, input or code; moved to {aside.name}, starting anew")
     if not mark.exists():
         write_json(mark, {"key": key})
+
+
+def prune(folder: Path) -> None:
+    """Leave nothing but the lock: the job is done, and its results stand elsewhere.
+
+    The key goes first: what is found without a key is what a killed pruning left, and is not resumed.
+    """
+    (folder / _KEY).unlink(missing_ok=True)
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != "lock":
+            entry.unlink()
 
 
 def whole_lines(path: Path, keep: int | None = None) -> int:

@@ -65,7 +65,8 @@ def _decode(path: str, rule: FrameRule) -> np.ndarray:
     reader = decord.VideoReader(path, num_threads=1)
     indices = frame_indices(len(reader), float(reader.get_avg_fps()), rule)
     frames = reader.get_batch(indices).asnumpy()
-    return resize(frames, *frame_size(*frames.shape[1:3], rule))
+    height, width = frame_size(frames.shape[1], frames.shape[2], rule)
+    return resize(frames, height, width)
 
 
 def _serve(pipe: Connection) -> None:

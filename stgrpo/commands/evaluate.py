@@ -10,7 +10,7 @@ from stgrpo.commands import add_spec, add_threads
 from stgrpo.files import read_records, write_records
 from stgrpo.records import Question
 from stgrpo.specs import EvalSpec
-from stgrpo.state import job_key, state_folder
+from stgrpo.state import job_key, prune, state_folder
 
 
 def register(parser: ArgumentParser) -> None:
@@ -40,6 +40,6 @@ def run(args: Namespace) -> None:
         policy.model.eval()
         predictions = answer_all(spec, policy, asked, history)
         write_records(args.out, predictions)
-        history.unlink()
+        prune(state)
     unparsed = sum(p.answer is None for p in predictions)
     print(f"{args.out}: {len(predictions)} answers, {unparsed} without an answer tag")

@@ -15,7 +15,7 @@ from stgrpo.files import read_records, replacing, sha256, write_json
 from stgrpo.provenance import provenance
 from stgrpo.records import Question
 from stgrpo.specs import TrainSpec
-from stgrpo.state import job_key, state_folder
+from stgrpo.state import job_key, prune, state_folder
 
 
 def register(parser: ArgumentParser) -> None:
@@ -38,8 +38,7 @@ def run(args: Namespace) -> None:
     with state_folder(args.state, job_key(spec.canonical(), inputs)) as state:
         device = _train(spec, args, state)
         _publish(spec, state, args.out, device)
-        for checkpoint in state.glob("checkpoint-*"):
-            shutil.rmtree(checkpoint)
+        prune(state)
     print(f"wrote {args.out}/model and train.json after {spec.steps} steps")
 
 

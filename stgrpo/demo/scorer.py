@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration
 
@@ -12,7 +11,7 @@ from stgrpo.demo import world
 from stgrpo.demo.policy import make_tokenizer
 from stgrpo.importance.scorer import Scorer
 
-_CLIPS, _BATCH, _FRAMES = 256, 16, 4  # clips rendered, clips a step, frames of each
+_CLIPS, _BATCH, _FRAMES = 512, 16, 4  # clips rendered, clips a step, frames of each
 _LEARNING_RATE, _SHARPNESS = 2e-3, 10.0  # logit of a cosine: SHARPNESS * cosine + bias
 _REPORT = 100
 
@@ -55,13 +54,12 @@ def make_scorer(seed: int) -> Scorer:
 def warm_scorer(scorer: Scorer, steps: int, seed: int) -> Iterator[tuple[int, float]]:
     """Train in place; yields (step, loss) now and then.
 
-    A step asks one family's three questions (one a shape) about a few frames of some clips. The bystander's is left out
-    of the loss: it is in every frame, so no frame is better than another.
+    A step asks one family's three questions (one a shape) about a few frames of some clips; the right answer is whether
+    the frame shows that shape.
     """
     scenes = [world.scene(i, seed + 11) for i in range(_CLIPS)]
     pictures = torch.stack([scorer.pictures(s.frames) for s in scenes])  # (N, F, 3, S, S)
     shows = torch.tensor(np.stack([_shown(s) for s in scenes])).float()  # (N, F, shapes)
-    asked = torch.tensor([[shape != s.bystander for shape in world.SHAPES] for s in scenes]).float()  # (N, shapes)
 
     core = scorer.model.model
     bias = torch.nn.Parameter(torch.zeros(()))
@@ -76,7 +74,7 @@ def warm_scorer(scorer: Scorer, steps: int, seed: int) -> Iterator[tuple[int, fl
         questions = torch.stack([scorer.question_feature(world.question_text(family, s)) for s in world.SHAPES])
         seen = scorer.frame_features(pictures[clips, frames].flatten(0, 1))  # (B * frames, D)
         logits = _SHARPNESS * scorer.similarity(seen, questions).T + bias  # (B * frames, shapes)
-        loss = _loss(logits, shows[clips, frames].flatten(0, 1), asked[clips].expand(-1, _FRAMES, -1).flatten(0, 1))
+        loss = binary_cross_entropy_with_logits(logits, shows[clips, frames].flatten(0, 1))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -84,12 +82,8 @@ def warm_scorer(scorer: Scorer, steps: int, seed: int) -> Iterator[tuple[int, fl
             yield step, loss.item()
 
 
-def _loss(logits: Tensor, shows: Tensor, asked: Tensor) -> Tensor:
-    return binary_cross_entropy_with_logits(logits, shows, weight=asked)
-
-
 def _shown(scene: world.Scene) -> np.ndarray:
     """(F, shapes) bool: which shape is in which frame."""
     visible = np.array(scene.visible)
-    by_shape = {scene.shape: visible, scene.stand_in: ~visible, scene.bystander: np.ones_like(visible)}
-    return np.stack([by_shape[shape] for shape in world.SHAPES], 1)
+    by_shape = {scene.shape: visible, scene.stand_in: ~visible}
+    return np.stack([by_shape.get(shape, np.zeros_like(visible)) for shape in world.SHAPES], 1)

@@ -1,8 +1,9 @@
 """The rendered world: one shape crosses the picture for part of the clip and is asked about.
 
-Every clip shows three shapes, each of another form and colour. The *target* crosses the picture while it is there; the
-*stand-in* lies still and is there whenever the target is not; the *bystander*, small, lies still in every frame. So a
-frame always shows something, and which frames matter depends on the question: that is what the frame scorer must learn.
+Every clip shows three things, each of another form and colour. The *target* crosses the picture while it is there; the
+*stand-in*, smaller, lies still and is there whenever the target is not; the *bystander*, a small cross that no question
+is about, lies still in every frame. So a frame always shows something, and which frames matter depends on the question:
+that is what the frame scorer must learn.
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,6 @@ class Scene:
     colour: str
     direction: str
     stand_in: str
-    bystander: str
     visible: tuple[bool, ...]
     frames: np.ndarray  # (FRAMES, SIZE, SIZE, 3) uint8
 
@@ -45,7 +45,7 @@ def scene(index: int, seed: int) -> Scene:
     rng = np.random.default_rng([seed, index])
     colour = list(COLOURS)[index % 4]
     direction = list(DIRECTIONS)[index // 4 % 4]
-    shape, stand_in, bystander = rng.permutation(SHAPES).tolist()
+    shape, stand_in = rng.permutation(SHAPES).tolist()[:2]
     other_colours = rng.permutation([name for name in COLOURS if name != colour])
     length = int(rng.integers(_SHORTEST, _LONGEST + 1))
     start = int(rng.integers(0, FRAMES - length + 1))
@@ -55,12 +55,12 @@ def scene(index: int, seed: int) -> Scene:
     still = _spot(rng, _BYSTANDER), _spot(rng, _STAND_IN)
     track = _track(direction, length, rng)
     for f in range(FRAMES):
-        _put(frames[f], bystander, other_colours[0], _BYSTANDER, still[0])
+        _put(frames[f], "cross", other_colours[0], _BYSTANDER, still[0])
         if visible[f]:
             _put(frames[f], shape, colour, _TARGET, track[f - start])
         else:
             _put(frames[f], stand_in, other_colours[1], _STAND_IN, still[1])
-    return Scene(shape, colour, direction, stand_in, bystander, visible, frames)
+    return Scene(shape, colour, direction, stand_in, visible, frames)
 
 
 def question_text(family: str, shape: str) -> str:
@@ -99,4 +99,6 @@ def _mask(shape: str, side: int) -> np.ndarray:
         return (x - side / 2) ** 2 + (y - side / 2) ** 2 <= side * side / 4
     if shape == "triangle":
         return np.abs(x - side / 2) <= y / 2
+    if shape == "cross":
+        return np.minimum(np.abs(x - side / 2), np.abs(y - side / 2)) <= side / 8
     return np.ones((side, side), bool)

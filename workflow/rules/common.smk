@@ -4,7 +4,8 @@ import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir).parent))  # the package runs from the clone, installed or not
+# The package runs from the clone, installed or not.
+sys.path.insert(0, str(Path(workflow.basedir).parent))
 
 from stgrpo import specs
 from stgrpo.config import load_experiment, suggest

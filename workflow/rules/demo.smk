@@ -10,12 +10,12 @@ rule world:
         "resources/<scale>/hub/lmms-eval/TempCompass/manifest.json",
     log:
         "results/<scale>/logs/world.log",
-    params:
-        spec=world_spec,
-        hub=HUB,
     resources:
         mem_mb=need("world", "mem_mb"),
         runtime=need("world", "runtime"),
+    params:
+        spec=world_spec,
+        hub=lambda wildcards: HUB,
     shell:
         "python -m stgrpo demo --spec {params.spec:q} --hub {params.hub:q} > {log:q} 2>&1"
 
@@ -26,12 +26,12 @@ rule warm_policy:
         directory("results/<scale>/policy"),
     log:
         "results/<scale>/logs/warm_policy.log",
-    params:
-        spec=warm_policy_spec,
     threads: need("warm", "cpus")
     resources:
         mem_mb=need("warm", "mem_mb"),
         runtime=need("warm", "runtime"),
+    params:
+        spec=warm_policy_spec,
     shell:
         "python -m stgrpo warm --model policy --spec {params.spec:q} --threads {threads}"
         " --out {output:q} > {log:q} 2>&1"
@@ -43,12 +43,12 @@ rule warm_scorer:
         directory("results/<scale>/scorer"),
     log:
         "results/<scale>/logs/warm_scorer.log",
-    params:
-        spec=warm_scorer_spec,
     threads: need("warm", "cpus")
     resources:
         mem_mb=need("warm", "mem_mb"),
         runtime=need("warm", "runtime"),
+    params:
+        spec=warm_scorer_spec,
     shell:
         "python -m stgrpo warm --model scorer --spec {params.spec:q} --threads {threads}"
         " --out {output:q} > {log:q} 2>&1"

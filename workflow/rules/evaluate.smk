@@ -14,16 +14,16 @@ rule evaluate:
         "results/<scale>/cells/{cell}/seed{seed}/logs/evaluate-{part}.log",
     benchmark:
         "results/<scale>/cells/{cell}/seed{seed}/timing/evaluate-{part}.tsv"
-    params:
-        spec=eval_spec,
-        state=lambda wildcards, output: (
-            f"{Path(output[0]).parent.parent}/state/eval-{wildcards.part}"
-        ),
     threads: need("evaluate", "cpus")
     resources:
         mem_mb=need("evaluate", "mem_mb"),
         runtime=need("evaluate", "runtime"),
         gpu=need("evaluate", "gpus"),
+    params:
+        spec=eval_spec,
+        state=lambda wildcards, output: (
+            f"{Path(output[0]).parent.parent}/state/eval-{wildcards.part}"
+        ),
     shell:
         "python -m stgrpo evaluate --spec {params.spec:q} --threads {threads}"
         " --policy {input.policy:q} --questions {input.questions:q}"
@@ -42,9 +42,9 @@ rule grade:
         "results/<scale>/cells/{cell}/seed{seed}/metrics.json",
     log:
         "results/<scale>/cells/{cell}/seed{seed}/logs/grade.log",
+    localrule: True
     params:
         specs=eval_hashes,
-    localrule: True
     shell:
         "python -m stgrpo grade --cell {wildcards.cell} --seed {wildcards.seed}"
         " --specs {params.specs} --predictions {input.predictions:q}"

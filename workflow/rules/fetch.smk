@@ -12,11 +12,11 @@ rule fetch:
         "resources/<scale>/{source}.json",
     log:
         "results/<scale>/logs/fetch-{source}.log",
-    params:
-        hub=HUB,
     resources:
         mem_mb=need("fetch", "mem_mb"),
         runtime=need("fetch", "runtime"),
+    params:
+        hub=lambda wildcards: HUB,
     shell:
         "python -m stgrpo fetch --source {wildcards.source} --sources {input.table:q}"
         " --hub {params.hub:q} --lock {output:q} > {log:q} 2>&1"

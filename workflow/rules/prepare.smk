@@ -12,12 +12,12 @@ rule prepare:
         aside="results/<scale>/questions/{questions}.aside.jsonl",
     log:
         "results/<scale>/logs/prepare-{questions}.log",
-    params:
-        spec=prepare_spec,
-        folder=lambda wildcards, input: input[0].removesuffix(".json"),
     resources:
         mem_mb=need("prepare", "mem_mb"),
         runtime=need("prepare", "runtime"),
+    params:
+        spec=prepare_spec,
+        folder=lambda wildcards, input: input[0].removesuffix(".json"),
     shell:
         "python -m stgrpo prepare --spec {params.spec:q} --source {params.folder:q}"
         " --out {output.questions:q} --aside {output.aside:q} > {log:q} 2>&1"

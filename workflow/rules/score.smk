@@ -14,13 +14,13 @@ rule score:
         "results/<scale>/logs/score.log",
     benchmark:
         "results/<scale>/timing/score.tsv"
-    params:
-        spec=score_spec,
     threads: need("score", "cpus")
     resources:
         mem_mb=need("score", "mem_mb"),
         runtime=need("score", "runtime"),
         gpu=need("score", "gpus"),
+    params:
+        spec=score_spec,
     shell:
         "python -m stgrpo score --spec {params.spec:q} --threads {threads}"
         " --questions {input.questions:q} --scorer {input.scorer:q} --out {output:q}"

@@ -12,9 +12,9 @@ rule tabulate:
         csv="results/<scale>/{table}.csv",
     log:
         "results/<scale>/logs/{table}.log",
+    localrule: True
     params:
         spec=table_spec,
-    localrule: True
     shell:
         "python -m stgrpo tabulate --spec {params.spec:q} --metrics {input:q}"
         " --tex {output.tex:q} --csv {output.csv:q} > {log:q} 2>&1"
@@ -25,14 +25,16 @@ rule publish:
     input:
         "results/<scale>/{table}.{form}",
     output:
-        report("results/{table}.{form}", category="Tables", caption="../report/table.rst"),
+        report(
+            "results/{table}.{form}", category="Tables", caption="../report/table.rst"
+        ),
     log:
         "results/<scale>/logs/publish-{table}-{form}.log",
     wildcard_constraints:
         form="tex|csv",
+    localrule: True
     params:
         scale=EXPERIMENT.scale,
-    localrule: True
     shell:
         "python -m stgrpo publish --scale {params.scale:q} --result {input:q} --out {output:q}"
         " > {log:q} 2>&1"

@@ -20,6 +20,13 @@ rule train:
         "results/<scale>/cells/{cell}/seed{seed}/timing/train.tsv"
     wildcard_constraints:
         cell=one_of(TRAINED),
+    threads: need("train", "cpus")
+    resources:
+        mem_mb=need("train", "mem_mb"),
+        runtime=need("train", "runtime"),
+        gpu=need("train", "gpus"),
+        micro_rows=EXPERIMENT.active.micro_rows,
+        save_steps=EXPERIMENT.active.save_steps,
     params:
         spec=train_spec,
         scores=lambda wildcards, input: (
@@ -28,13 +35,6 @@ rule train:
         # What grows stands in a folder that Snakemake does not know, because it deletes outputs before an attempt.
         state=lambda wildcards, output: f"{Path(output.spec).parent}/state/train",
         out=lambda wildcards, output: f"{Path(output.spec).parent}",
-    threads: need("train", "cpus")
-    resources:
-        mem_mb=need("train", "mem_mb"),
-        runtime=need("train", "runtime"),
-        gpu=need("train", "gpus"),
-        micro_rows=EXPERIMENT.active.micro_rows,
-        save_steps=EXPERIMENT.active.save_steps,
     shell:
         "python -m stgrpo train --spec {params.spec:q} --threads {threads}"
         " --questions {input.questions:q} {params.scores:q} --policy {input.policy:q}"

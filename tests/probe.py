@@ -1,0 +1,61 @@
+"""Run as a program: a verb, or one training step over several ranks, with a reward in which random answers differ."""
+
+import json
+import sys
+from pathlib import Path
+
+from stgrpo.records import Question
+from stgrpo.rl.rewards import COMPONENTS
+
+
+def probe(question: Question, text: str) -> float:
+    """A random policy's answers differ in it, so that advantages are not all zero."""
+    return len(text) % 7 / 7
+
+
+def one_step(job: Path) -> None:
+    """Replay recorded completions; rank 0 writes loss and gradient of one optimizer step."""
+    import torch
+    from transformers import TrainerCallback
+
+    from stgrpo.files import read_records
+    from stgrpo.policy.model import load_policy
+    from stgrpo.rl.rollouts import Rollouts
+    from stgrpo.rl.trainer import STGRPOTrainer, trainer_config
+    from stgrpo.specs import TrainSpec
+    from stgrpo.video import FrameReader
+
+    given = json.loads(job.read_text())
+    torch.set_num_threads(1)
+    spec = TrainSpec.parse(given["spec"])
+    questions = {q.id: q for q in read_records(given["questions"], Question)}
+    kept = {}
+
+    class Keep(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, model=None, **_):
+            kept.update({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+
+    class Replayed(STGRPOTrainer):
+        def answer(self, rows):
+            return [given["completions"][str(row.key)] for row in rows]
+
+    with FrameReader() as reader:
+        policy = load_policy(given["policy"])
+        rollouts = Rollouts(spec, policy, questions, given["scores"], reader)
+        config = trainer_config(spec, Path(given["out"]), given["micro_rows"], 100, given["ranks"])
+        trainer = Replayed(spec, policy, rollouts, config)
+        trainer.add_callback(Keep())
+        trainer.train()
+    if trainer.accelerator.is_main_process:
+        gradient = {name.removeprefix("module."): value for name, value in kept.items()}
+        torch.save({"loss": trainer.state.log_history[0]["loss"], "gradient": gradient}, given["result"])
+
+
+if __name__ == "__main__":
+    COMPONENTS["accuracy"] = probe
+    if sys.argv[1] == "one-step":
+        one_step(Path(sys.argv[2]))
+    else:
+        from stgrpo.__main__ import main
+
+        sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,68 @@
+"""Arrows between the layers of the package point down only (DESIGN section 3)."""
+
+import ast
+from pathlib import Path
+
+import stgrpo
+
+PACKAGE = Path(stgrpo.__file__).parent
+LAYERS = (
+    {"errors", "config", "records", "files", "provenance", "specs", "state"},
+    {"prompts", "answers"},
+    {"policy", "importance", "variants", "video"},
+    {"data", "rl", "benchmarks", "report", "demo"},
+    {"commands"},
+    {"__main__"},
+)
+STAGES = LAYERS[3]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+HEAVY = {"torch", "transformers", "trl", "deepspeed", "pandas", "datasets"}
+
+
+def imports(path: Path, top_only: bool) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_only else list(ast.walk(tree))
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def test_every_part_has_its_layer():
+    parts = {part_of(p) for p in PACKAGE.rglob("*.py")} - {"__init__"}
+    assert parts == set(LEVEL)
+
+
+def test_arrows_point_down():
+    wrong = []
+    for path in PACKAGE.rglob("*.py"):
+        here = part_of(path)
+        if here == "__init__":
+            continue
+        for name in imports(path, top_only=False):
+            words = name.split(".")
+            if words[0] != "stgrpo" or len(words) < 2 or words[1] not in LEVEL or words[1] == here:
+                continue
+            there = words[1]
+            sideways = here in STAGES and there in STAGES
+            if LEVEL[there] > LEVEL[here] or sideways:
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
+    assert wrong == []
+
+
+def test_core_and_verbs_start_without_heavy_packages():
+    """A verb's module is read for its arguments; `grade` must not pay for torch."""
+    light = LAYERS[0] | LAYERS[1] | {"commands", "video"}
+    wrong = []
+    for path in PACKAGE.rglob("*.py"):
+        if part_of(path) in light:
+            heavy = {name for name in imports(path, top_only=True) if name.split(".")[0] in HEAVY}
+            wrong += [f"{path.relative_to(PACKAGE)}: {name}" for name in sorted(heavy)]
+    assert wrong == []

@@ -1,0 +1,266 @@
+"""The contract with TRL 1.16, on real tiny models: what a step of STGRPOTrainer computes."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import spec_of
+from probe import probe
+from test_policy import stock_inputs
+from torch import Tensor
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from stgrpo.policy.model import Policy, load_policy
+from stgrpo.records import Question
+from stgrpo.rl.groups import joint_advantages
+from stgrpo.rl.rewards import COMPONENTS
+from stgrpo.rl.rollouts import Rollouts
+from stgrpo.rl.train import Runtime, train
+from stgrpo.rl.trainer import STGRPOTrainer, trainer_config
+from stgrpo.specs import TrainSpec
+from stgrpo.video import FrameReader
+
+
+@pytest.fixture(autouse=True)
+def varied_rewards(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(COMPONENTS, "accuracy", probe)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[FrameReader]:
+    with FrameReader() as opened:
+        yield opened
+
+
+@dataclass
+class Setup:
+    """Everything a trainer needs."""
+
+    policy_path: Path
+    questions: list[Question]
+    scores: Mapping[str, tuple[float, ...]]
+    reader: FrameReader
+    folder: Path
+    made: list[STGRPOTrainer] = field(default_factory=list)
+
+    def trainer(self, spec: TrainSpec, micro_rows: int = 16, kind: type[STGRPOTrainer] = STGRPOTrainer) -> Any:
+        policy = load_policy(self.policy_path)
+        rollouts = Rollouts(spec, policy, {q.id: q for q in self.questions}, self.scores, self.reader)
+        return kind(spec, policy, rollouts, trainer_config(spec, self.folder, micro_rows, 100))
+
+
+@pytest.fixture
+def setup(policy_path, questions, scores, reader, tmp_path) -> Setup:
+    return Setup(policy_path, questions, scores, reader, tmp_path)
+
+
+class Recorder(STGRPOTrainer):
+    """Keeps the clips that each pass was given, the batch of a step, and the gradient before clipping."""
+
+    def __init__(self, *args: Any) -> None:
+        self.passes: list[tuple[str, list[int]]] = []
+        self.batch: dict[str, Any] = {}
+        super().__init__(*args)
+
+    def answer(self, rows):
+        self.passes.append(("generation", [id(row.clip) for row in rows]))
+        return super().answer(rows)
+
+    def _get_per_token_logps_and_entropies(self, model, *args, **kwargs):
+        name = "reference" if model is self.ref_model else "policy"
+        self.passes.append((name, [id(clip) for clip in self._clips]))
+        return super()._get_per_token_logps_and_entropies(model, *args, **kwargs)
+
+    def _generate_and_score_completions(self, inputs):
+        self.batch = super()._generate_and_score_completions(inputs)
+        return self.batch
+
+    def _compute_loss(self, model, inputs):
+        self.order = [self.batch["clip"].index(clip) for clip in inputs["clip"]]
+        return super()._compute_loss(model, inputs)
+
+
+def test_advantages_are_equation_4_by_hand(setup: Setup):
+    trainer = setup.trainer(spec_of(steps=1), kind=Recorder)
+    trainer.train()
+    rewards = trainer._components.sum(1)  # (16,)
+    got = trainer.batch["advantages"]
+    for group in range(2):
+        part = slice(8 * group, 8 * group + 8)
+        values = rewards[part].tolist()
+        mean = sum(values) / 8
+        std = (sum((v - mean) ** 2 for v in values) / 7) ** 0.5
+        by_hand = torch.tensor([(v - mean) / (std + 1e-4) for v in values])
+        torch.testing.assert_close(got[part], by_hand, atol=1e-5, rtol=1e-5)
+    ours = joint_advantages(rewards.view(2, 2, 4)).flatten()
+    torch.testing.assert_close(got, ours, atol=1e-5, rtol=1e-5)
+    by_variant = rewards.view(4, 4)
+    alone = (by_variant - by_variant.mean(1, keepdim=True)) / (by_variant.std(1, keepdim=True) + 1e-4)
+    assert (got - alone.flatten()).abs().max() > 0.05, "per-variant normalisation would be something else"
+
+
+def test_answers_of_a_variant_share_its_pixels_in_every_pass(setup: Setup):
+    trainer = setup.trainer(spec_of(steps=1), kind=Recorder)
+    trainer.train()
+    given = dict(trainer.passes)
+    assert set(given) == {"generation", "reference", "policy"}
+    clips = given["generation"]
+    assert [len(set(clips[i : i + 4])) for i in range(0, 16, 4)] == [1, 1, 1, 1]
+    assert len(set(clips)) == 4, "two questions with two variants each"
+    assert given["reference"] == clips
+    rows = trainer.last_rows
+    by_id = {id(row.clip): row for row in rows}
+    assert sorted(map(str, given["policy"])) == sorted(map(str, clips)), "the policy pass sees them, shuffled by TRL"
+    for first in (0, 8):
+        one, two = by_id[clips[first]], by_id[clips[first + 4]]
+        assert one.question.id == two.question.id
+        assert one.clip.pixels.shape != two.clip.pixels.shape or not torch.equal(one.clip.pixels, two.clip.pixels)
+
+
+def test_policy_pass_pairs_every_answer_with_its_own_clip(setup: Setup):
+    trainer = setup.trainer(spec_of(steps=1), micro_rows=8, kind=Recorder)
+    pairs = []
+    stock = trainer._get_per_token_logps_and_entropies
+
+    def spy(model, ids, mask, keep, **kwargs):
+        if model is not trainer.ref_model:
+            video = trainer.policy.video_token
+            pairs.extend(
+                (int((row == video).sum()), clip.tokens) for row, clip in zip(ids, trainer._clips, strict=True)
+            )
+        return stock(model, ids, mask, keep, **kwargs)
+
+    trainer._get_per_token_logps_and_entropies = spy
+    trainer.train()
+    assert len(pairs) == 16
+    assert all(placeholders == tokens for placeholders, tokens in pairs)
+
+
+def independent_grpo(setup: Setup, trainer: Recorder) -> tuple[float, dict[str, Tensor]]:
+    """Plain GRPO with KL on the recorded batch, by transformers' stock forward: loss and gradient.
+
+    On-policy: the ratio is 1, its gradient that of log pi; KL is the k3 estimator exp(d) - d - 1, d = ref - policy.
+    """
+    stock = Qwen2_5_VLForConditionalGeneration.from_pretrained(setup.policy_path, dtype=torch.float32)
+    policy = Policy(stock, trainer.policy.tokenizer)
+    batch, beta = trainer.batch, trainer.spec.training.beta
+    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
+    mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
+    logits = stock(**stock_inputs(policy, ids, mask, batch["clip"])).logits
+    length = batch["completion_ids"].shape[1]
+    logps = torch.log_softmax(logits[:, -length - 1 : -1], -1)
+    logps = logps.gather(-1, batch["completion_ids"][..., None])[..., 0]  # (R, T)
+    distance = batch["ref_per_token_logps"] - logps
+    kl = torch.exp(distance) - distance - 1
+    ratio = torch.exp(logps - logps.detach())
+    per_token = -(ratio * batch["advantages"][:, None] - beta * kl)
+    answers = batch["completion_mask"]
+    loss = ((per_token * answers).sum(1) / answers.sum(1)).mean()
+    loss.backward()
+    return loss.item(), {name: p.grad for name, p in stock.named_parameters() if p.grad is not None}
+
+
+def gradients(trainer: STGRPOTrainer) -> dict[str, Tensor]:
+    """Register a callback that keeps the gradient of the next optimizer step."""
+    from transformers import TrainerCallback
+
+    kept: dict[str, Tensor] = {}
+
+    class Keep(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, model=None, **_):
+            kept.update({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+
+    trainer.add_callback(Keep())
+    return kept
+
+
+@pytest.mark.parametrize("micro_rows", [16, 4])
+def test_one_variant_is_plain_grpo(setup: Setup, micro_rows: int):
+    """M = 1, G = 8: loss and gradient of a computation that shares no code with the trainer."""
+    spec = spec_of("none", variants=1, generations=8, steps=1, max_grad_norm=1e9)
+    trainer = setup.trainer(spec, micro_rows, kind=Recorder)
+    kept = gradients(trainer)
+    trainer.train()
+    loss, expected = independent_grpo(setup, trainer)
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(loss, abs=1e-6)
+    assert set(kept) == set(expected)
+    largest = max(float(g.abs().max()) for g in expected.values())
+    assert largest > 1e-3, "no gradient, nothing compared"
+    assert any("visual" in name and g.abs().max() > 1e-5 for name, g in kept.items()), "the vision tower learns"
+    for name, gradient in expected.items():
+        assert float((kept[name] - gradient).abs().max()) < 1e-5 * max(1, largest), name
+
+
+def test_importance_variants_are_plain_grpo_over_the_pool(setup: Setup):
+    """M = 2, G = 4: the same independent computation, each answer conditioned on its own variant."""
+    trainer = setup.trainer(spec_of(steps=1, max_grad_norm=1e9), 16, kind=Recorder)
+    kept = gradients(trainer)
+    trainer.train()
+    loss, expected = independent_grpo(setup, trainer)
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(loss, abs=1e-6)
+    for name, gradient in expected.items():
+        assert float((kept[name] - gradient).abs().max()) < 1e-5, name
+
+
+def moved(setup: Setup, precision: str, lr: float, steps: int) -> float:
+    """How far the weights went (Euclidean distance)."""
+    trainer = setup.trainer(spec_of(steps=steps, precision=precision, learning_rate=lr))
+    start = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    trainer.train()
+    assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
+    return sum(float((p.detach() - start[name]).square().sum()) for name, p in trainer.model.named_parameters()) ** 0.5
+
+
+def test_fp32_and_bf16_autocast_move_the_weights_equally_far(setup: Setup):
+    fp32, bf16 = (moved(setup, precision, lr=1e-6, steps=6) for precision in ("fp32", "bf16"))
+    assert bf16 == pytest.approx(fp32, rel=0.1)
+
+
+def test_bf16_weights_would_hardly_move(policy_path: Path):
+    """Why the weights are kept in fp32: six AdamW steps at 1e-6 leave nearly all bf16 weights as they were."""
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(policy_path, dtype=torch.bfloat16)
+    weights = [p for p in model.parameters() if p.dim() > 1]
+    start = [p.detach().clone() for p in weights]
+    optimizer = torch.optim.AdamW(weights, lr=1e-6)
+    for _ in range(6):
+        for p in weights:
+            p.grad = torch.ones_like(p)
+        optimizer.step()
+    changed = sum(int((p != s).sum()) for p, s in zip(weights, start, strict=True))
+    assert changed / sum(p.numel() for p in weights) < 0.05
+
+
+def test_history_holds_figure_3(setup: Setup):
+    """One line a step; the logged spread is that of the rewards in the rollouts."""
+    spec = spec_of(steps=2)
+    train(spec, Runtime(16, 100), setup.policy_path, setup.questions, setup.scores, setup.folder)
+    lines = [json.loads(text) for text in (setup.folder / "train.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in lines] == [1, 2]
+    rollouts = [json.loads(text) for text in (setup.folder / "rollouts.jsonl").read_text().splitlines()]
+    first = torch.tensor([sum(r["rewards"].values()) for r in rollouts if r["step"] == 1]).view(2, 2, 4)
+    assert lines[0]["reward_std"] == pytest.approx(first.flatten(1).std(1).mean().item(), abs=1e-5)
+    assert lines[0]["between_variants"] == pytest.approx(first.mean(2).std(1).mean().item(), abs=1e-5)
+    assert lines[0]["within_variants"] == pytest.approx(first.std(2).mean().item(), abs=1e-5)
+    assert 0 < lines[0]["weight_entropy"] <= 1
+    assert 2 <= lines[0]["variant_frames"] <= 6
+
+
+def test_same_variants_on_any_split_over_ranks(setup: Setup):
+    """Rows, variants and keys depend on the global position, not on the rank that asks."""
+    spec = spec_of()
+    rollouts = Rollouts(
+        spec, load_policy(setup.policy_path), {q.id: q for q in setup.questions}, setup.scores, setup.reader
+    )
+    ids = ["q0"] * 8 + ["q1"] * 8
+    whole = rollouts.rows(ids, step=3, first=0)
+    halves = rollouts.rows(ids[:4], 3, 0) + rollouts.rows(ids[4:], 3, 4)
+    assert [(r.question.id, r.number, r.answer, r.variant, r.key) for r in whole] == [
+        (r.question.id, r.number, r.answer, r.variant, r.key) for r in halves
+    ]
+    assert [r.number for r in whole[:8]] == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert len({r.key for r in whole}) == 16
+    assert [r.variant for r in rollouts.rows(ids, step=4, first=0)] != [r.variant for r in whole]
