@@ -9,7 +9,7 @@ not rerun what it decides. What the paper does not know (the demo's world and ti
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,6 +27,11 @@ class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+def _in_order(rule: Frozen, least: str, most: str) -> None:
+    if getattr(rule, least) > getattr(rule, most):
+        raise ValueError(f"{least} = {getattr(rule, least)} is more than {most} = {getattr(rule, most)}")
+
+
 class FrameRule(Frozen):
     """Which frames of a video are taken, and their size. Defaults: the paper's appendix and Video-R1's constants."""
 
@@ -35,6 +40,12 @@ class FrameRule(Frozen):
     max_frames: int = Field(default=16, ge=2, description="even; a long video gives at most so many")
     min_pixels: int = Field(default=128 * 28 * 28, ge=28 * 28, description="least area of a frame")
     max_pixels: int = Field(default=128 * 28 * 28, ge=28 * 28, description="largest area of a frame")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _in_order(self, "min_frames", "max_frames")
+        _in_order(self, "min_pixels", "max_pixels")
+        return self
 
 
 class SpatialRule(Frozen):
@@ -56,6 +67,11 @@ class VariantRule(Frozen):
     min_frames: int = Field(default=2, ge=1, description="least number K of frames of an importance variant")
     max_frames: int = Field(default=6, ge=1, description="largest K")
     spatial: SpatialRule = SpatialRule()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _in_order(self, "min_frames", "max_frames")
+        return self
 
 
 class Training(Frozen):
@@ -79,7 +95,7 @@ class Evaluation(Frozen):
     """How a policy is examined: greedily, with the prompt and the parser of the rewards."""
 
     max_tokens: int = Field(default=1024, ge=1, description="length of an answer at most")
-    frames: FrameRule = FrameRule(max_frames=32, max_pixels=256 * 28 * 28)
+    frames: FrameRule = Field(description="the paper: up to 32 frames of up to 256*28*28 pixels")
     parts: dict[str, list[str]] = Field(description="jobs of a cell's evaluation and the benchmarks of each")
 
 
@@ -149,7 +165,7 @@ class Scale(Frozen):
     needs: dict[Need, Resources]
 
     @model_validator(mode="after")
-    def _complete(self) -> "Scale":
+    def _complete(self) -> Self:
         if missing := [need for need in get_args(Need) if need not in self.needs]:
             raise ValueError(f"needs: no entry for {', '.join(missing)}")
         if "{question}" not in self.prompt:
@@ -256,8 +272,13 @@ def _problems(experiment: Experiment) -> list[str]:
         return name in known
 
     check("scale", experiment.scale, experiment.scales, "scale")
+    for name, cell in experiment.cells.items():
+        if cell.parent is not None:
+            check(f"cells.{name}.from", cell.parent, experiment.cells, "cell")
+    if found:
+        return found
     for name in experiment.cells:
-        _check_parents(experiment, name, found, check)
+        _check_circle(experiment, name, found)
     if found:
         return found
     for scale_name, scale in experiment.scales.items():
@@ -275,11 +296,9 @@ def _problems(experiment: Experiment) -> list[str]:
     return found
 
 
-def _check_parents(experiment: Experiment, name: str, found: list[str], check: Any) -> None:
+def _check_circle(experiment: Experiment, name: str, found: list[str]) -> None:
     seen = [name]
     while (parent := experiment.cells[seen[-1]].parent) is not None:
-        if not check(f"cells.{seen[-1]}.from", parent, experiment.cells, "cell"):
-            return
         if parent in seen:
             found.append(f"cells.{name}.from: goes round in a circle: {' -> '.join([*seen, parent])}")
             return
@@ -289,6 +308,8 @@ def _check_parents(experiment: Experiment, name: str, found: list[str], check: A
 def _check_group(experiment: Experiment, scale_name: str, name: str, found: list[str]) -> None:
     cell, answers = experiment.cell(name), experiment.scales[scale_name].training.answers_per_step
     group = cell.variants * cell.generations
+    if cell.train and group < 2:
+        found.append(f"cells.{name}: variants * generations = 1; a group needs two answers or more to compare")
     if cell.train and answers % group:
         found.append(
             f"cells.{name}: variants * generations = {group}, but a step of scale '{scale_name}' holds {answers} "
@@ -310,7 +331,9 @@ def _what(error: Any) -> str:
         return f"unknown key; {suggest(str(error['loc'][-1]), _known_keys(error['loc'][:-1]))}"
     if error["type"] == "missing":
         return "missing"
-    return f"{error['msg'].removeprefix('Value error, ')} (found {error['input']!r:.60})"
+    if error["type"] == "value_error":  # our own checks name what they found
+        return error["msg"].removeprefix("Value error, ")
+    return f"{error['msg']} (found {error['input']!r:.60})"
 
 
 def _known_keys(loc: tuple[str | int, ...]) -> list[str]:

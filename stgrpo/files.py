@@ -81,6 +81,8 @@ def read_records(path: str | Path, kind: type[R]) -> list[R]:
                     raise UserError(f"{path}:{number}: {error}; remove the file and run again") from None
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: after line {len(found)}: {error}; remove the file and run again") from None
     return found
 
 

@@ -20,6 +20,8 @@ class Record:
             ValueError: a field is missing or unknown.
         """
         names = {f.name for f in fields(cls)}  # pyright: ignore[reportArgumentType]
+        if not isinstance(row, Mapping):
+            raise ValueError(f"not a {cls.__name__}: a {type(row).__name__}, not an object")
         if set(row) != names:
             odd = sorted(set(row) ^ names)
             raise ValueError(f"not a {cls.__name__}: fields missing or unknown: {', '.join(odd)}")

@@ -6,6 +6,7 @@ paper's appendix rests: at most 16 frames, first and last always among them, abo
 
 import math
 import multiprocessing
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -14,6 +15,8 @@ import numpy as np
 
 from stgrpo.config import FrameRule
 from stgrpo.errors import VideoError
+
+_FAREWELL = 2.0  # seconds that a child has to end by itself
 
 FRAME_FACTOR = 2  # Qwen2.5-VL joins two frames into one step of its time grid
 SIZE_FACTOR = 28  # patch of 14 px, merged two by two
@@ -115,6 +118,9 @@ class FrameReader:
         except (EOFError, BrokenPipeError, ConnectionResetError):
             self._stop(kill=True)
             raise VideoError(f"{path}: the decoder crashed on it") from None
+        except BaseException:  # interrupted while it waits: the answer must not be taken for the next video's
+            self._stop(kill=True)
+            raise
         if reason is not None:
             raise VideoError(f"{path}: does not decode ({reason})")
         return frames
@@ -131,10 +137,11 @@ class FrameReader:
     def _stop(self, kill: bool = False) -> None:
         if self._child is None or self._pipe is None:
             return
-        if kill:
-            self._child.kill()
-        else:
-            self._pipe.send(None)
+        if not kill:
+            with suppress(OSError):  # the child may be dead already
+                self._pipe.send(None)
+            self._child.join(_FAREWELL)
+        self._child.kill()
         self._child.join()
         self._pipe.close()
         self._child = self._pipe = None

@@ -162,7 +162,6 @@ def test_parents_in_a_circle_are_shown_from_where_one_stands():
     ]
 
 
-# BUG config.py `_check_parents`: the walk from `grandchild` passes `child` and reports its parent again.
 def test_a_wrong_parent_is_reported_once():
     found = errors(("cells.child", {"from": "gpro"}), ("cells.grandchild", {"from": "child"}))
     assert found == ["config.yaml: cells.child.from: unknown cell 'gpro'; did you mean 'grpo'?"]
@@ -234,13 +233,11 @@ def test_the_file_s_own_name_stands_in_the_error():
         load_experiment(mutated(("scale", "x")), source="mine.yaml")
 
 
-# BUG config.py `VariantRule`: accepted; then `rng.integers(7, 7)` in variants/draw.py raises in the first step.
 def test_a_variant_of_at_least_seven_and_at_most_six_frames_is_refused():
     (line,) = errors(("scales.demo.training.variant.min_frames", 7))  # the largest K is 6 by default
     assert line.startswith("config.yaml: scales.demo.training.variant")
 
 
-# BUG config.py `_check_group`: 1 * 1 divides every step, but one answer has no group to be compared with.
 def test_a_group_of_one_answer_is_refused():
     (line,) = errors(*run_by_smoke(variants=1, generations=1))
     assert line.startswith("config.yaml: cells.odd")

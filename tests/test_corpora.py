@@ -80,14 +80,12 @@ def test_a_row_that_cannot_be_used_is_set_aside_with_its_reason(tmp_path: Path, 
     assert aside == [SetAside(f"{RECORDS}[1]", reason)]
 
 
-# BUG data/video_r1.py `_question`: `options` is not among the fields whose absence is checked; KeyError.
 def test_a_row_without_options_is_set_aside(tmp_path: Path):
     questions, aside = read(tmp_path, [GOOD, without("options")])
     assert [question.id for question in questions] == ["video-r1-1"]
     assert [entry.row for entry in aside] == [f"{RECORDS}[1]"]
 
 
-# BUG data/video_r1.py `_question`: null fields and rows that are no objects end in TypeError.
 @pytest.mark.parametrize(
     "bad",
     [row(options=None), row(solution=None), row(path=None), 7, None],
@@ -136,7 +134,8 @@ def test_only_videos_that_are_drawn_are_decoded(tmp_path: Path):
 def test_no_usable_row_is_an_error(tmp_path: Path, rows: list):
     with pytest.raises(UserError) as caught:
         read(tmp_path, rows)
-    assert str(caught.value) == f"{tmp_path / RECORDS}: none of {len(rows)} records is a usable video question"
+    start = f"{tmp_path / RECORDS}: none of {len(rows)} records is a usable video question ("
+    assert str(caught.value).startswith(start)
 
 
 def test_a_file_that_is_no_list_is_an_error(tmp_path: Path):
@@ -317,7 +316,6 @@ def test_predictions_must_match_the_questions_one_to_one(predictions: list[Predi
     assert str(caught.value) == f"tempcompass: {what}; evaluate again (snakemake TARGET -R evaluate)", reason
 
 
-# BUG benchmarks/grading.py `grade`: the docstring promises an error for unknown predictions; these are just dropped.
 def test_predictions_of_a_benchmark_that_was_not_asked_are_refused():
     with pytest.raises(UserError, match="mmvu"):
         grade(ASKED, FIVE + answered("A", benchmark="mmvu"), frozenset({"today"}))

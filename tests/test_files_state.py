@@ -91,7 +91,6 @@ def test_a_broken_line_is_named_by_file_and_number(tmp_path: Path, text: str, wh
     assert str(caught.value).endswith("; remove the file and run again")
 
 
-# BUG records.py `from_row`: a list of just the field names passes the test of names and then has no `items`.
 @pytest.mark.parametrize("text", ["7", "null", '"row"', "[]", '["row"]', '["row", "reason"]'])
 def test_a_line_that_is_json_but_no_record_is_named(tmp_path: Path, text: str):
     path = tmp_path / "x.jsonl"
@@ -101,7 +100,6 @@ def test_a_line_that_is_json_but_no_record_is_named(tmp_path: Path, text: str):
     assert str(caught.value).startswith(f"{path}:1: ")
 
 
-# BUG files.py `read_records`: reading the next line raises UnicodeDecodeError outside the inner `try`.
 def test_a_line_that_is_no_text_is_an_error_of_one_line(tmp_path: Path):
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'{"row": "a[0]", "reason": "\xff\xfe"}\n')

@@ -80,8 +80,6 @@ def unshift(x: int, bits: int) -> int:
     return y
 
 
-# BUG policy/sampling.py `gumbel`: (2**53 - 1) + 0.5 rounds to 2**53, so the largest hash gives uniform = 1 and infinite
-# noise; inf + -inf is nan, which argmax prefers: a token outside top-p. (x >> 12) + 0.5 over 2**52 would be exact.
 def test_the_largest_hash_gives_finite_noise():
     counter = unshift(unshift(MASK, 31) * pow(0x94D049BB133111EB, -1, 1 << 64) & MASK, 27)
     counter = unshift(counter * pow(0xBF58476D1CE4E5B9, -1, 1 << 64) & MASK, 30)

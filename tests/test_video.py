@@ -223,8 +223,6 @@ def test_a_decode_that_takes_too_long_is_given_up_and_the_next_one_read(good: Pa
         assert numbers(slow.read(good, SMALL)) == list(range(16))
 
 
-# BUG video.py `read`: a wait that an exception ends (Ctrl-C, a signal's handler) leaves the answer in the pipe, and the
-# next read returns the frames of the video before. Stop the child on any exception.
 def test_an_interrupted_read_does_not_answer_the_next_one(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     other = write_numbered(tmp_path / "other.mp4", 8, 8)
     with FrameReader() as interrupted:
@@ -257,14 +255,12 @@ def test_a_killed_child_costs_one_read(good: Path):
         assert numbers(killed.read(good, SMALL)) == list(range(16))
 
 
-# BUG video.py `_stop`: sends to the dead child; BrokenPipeError hides what the block itself raised.
 def test_a_reader_whose_child_is_dead_closes_quietly(good: Path):
     with FrameReader() as killed:
         killed.read(good, SMALL)
         kill(killed)
 
 
-# BUG video.py `_stop`: joins without a limit, so that leaving the block (Ctrl-C) while decord hangs never ends.
 def test_a_reader_whose_child_hangs_closes(good: Path):
     hanging = FrameReader()
     hanging.read(good, SMALL)

@@ -26,6 +26,11 @@ def grade(
             f"predictions were made by spec {', '.join(sorted(strange))}, the configuration asks for "
             f"{', '.join(sorted(specs))}; evaluate again (snakemake TARGET -R evaluate)"
         )
+    if unknown := {p.benchmark for p in predictions} - set(questions):
+        raise UserError(
+            f"predictions for {', '.join(sorted(unknown))}, which nothing asks for; evaluate again "
+            "(snakemake TARGET -R evaluate)"
+        )
     return [
         _grade_one(name, asked, [p for p in predictions if p.benchmark == name]) for name, asked in questions.items()
     ]

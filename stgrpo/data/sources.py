@@ -8,6 +8,7 @@ import csv
 import os
 import shutil
 import zipfile
+import zlib
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -56,6 +57,8 @@ def fetch(source: Source, hub: Path, target: Path) -> list[dict[str, Any]]:
     if not listed:
         raise UserError(f"{repository}: no file matches {' '.join(source.patterns)}")
     for entry in listed:
+        if _leaves_folder(entry["path"]):
+            raise UserError(f"{repository / MANIFEST}: '{entry['path']}' points outside its folder; make the hub again")
         path = target / entry["path"]
         if not _matches(path, entry):
             _copy(repository / entry["path"], path)
@@ -83,20 +86,33 @@ def unpack(archive: Path, folder: Path) -> None:
                 _check_inside(archive, member)
             for member in members:
                 path = folder / member.filename
-                if path.is_file() and path.stat().st_size == member.file_size:
+                if path.is_file() and path.stat().st_size == member.file_size and _crc32(path) == member.CRC:
                     continue
                 with replacing(path) as temporary, opened.open(member) as packed, temporary.open("wb") as out:
                     shutil.copyfileobj(packed, out)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{archive}: damaged archive ({error}); remove it and run again") from None
 
 
 def _check_inside(archive: Path, member: zipfile.ZipInfo) -> None:
-    path = PurePosixPath(member.filename.replace("\\", "/"))
     is_link = (member.external_attr >> 16) & 0o170000 == _LINK
-    if path.is_absolute() or ".." in path.parts or is_link:
+    if _leaves_folder(member.filename) or is_link:
         what = "is a link" if is_link else "points outside its folder"
         raise UserError(f"{archive}: member '{member.filename}' {what}; nothing was unpacked; check its origin")
+
+
+def _leaves_folder(name: str) -> bool:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts
+
+
+def _crc32(path: Path) -> int:
+    """Size alone would keep another world's video that happens to be as long."""
+    value = 0
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            value = zlib.crc32(block, value)
+    return value
 
 
 def _wanted(path: str, patterns: tuple[str, ...]) -> bool:

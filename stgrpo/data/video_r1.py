@@ -13,12 +13,13 @@ from stgrpo.records import Question, SetAside
 
 RECORDS = "Video-R1-260k.json"
 KINDS = ("multiple choice",)
+_FIELDS = ("problem_id", "problem", "data_type", "problem_type", "options", "solution", "path")
 
 
 def read_questions(
     folder: Path, draw: Questions, check_video: Callable[[str], None]
 ) -> tuple[list[Question], list[SetAside]]:
-    """Draw `draw.count` usable video questions, seeded; what is not usable is set aside with its reason.
+    """Draw up to `draw.count` usable video questions, seeded; what is not usable is set aside with its reason.
 
     Args:
         folder: the fetched source.
@@ -26,7 +27,7 @@ def read_questions(
         check_video: raises VideoError for a video that cannot be used.
 
     Raises:
-        UserError: the file is no list of records, or too few are usable.
+        UserError: the file is no list of records, or none is usable.
     """
     rows = read_json(folder / RECORDS)
     if not isinstance(rows, list):
@@ -48,15 +49,19 @@ def read_questions(
         elif question is not None:
             aside.append(question)
     if not questions:
-        raise UserError(f"{folder / RECORDS}: none of {len(rows)} records is a usable video question")
+        first = f", the first because: {aside[0].reason}" if aside else ""
+        raise UserError(
+            f"{folder / RECORDS}: none of {len(rows)} records is a usable video question ({len(aside)} set aside{first})"
+        )
     return questions, aside
 
 
-def _question(row: dict[str, Any], index: int, folder: Path) -> Question | SetAside | None:
+def _question(row: Any, index: int, folder: Path) -> Question | SetAside | None:
     """None for image rows, which are not part of the paper's data [P:324]."""
     where = f"{RECORDS}[{index}]"
-    missing = [k for k in ("problem_id", "problem", "data_type", "problem_type", "solution", "path") if k not in row]
-    if missing:
+    if not isinstance(row, dict):
+        return SetAside(where, f"a {type(row).__name__}, not a record")
+    if missing := [name for name in _FIELDS if row.get(name) is None]:
         return SetAside(where, f"no {', '.join(missing)}")
     if row["data_type"] != "video":
         return None

@@ -60,7 +60,7 @@ def gumbel(keys: Tensor, position: int, vocabulary: int) -> Tensor:
     x = (counter ^ _shift(counter, 30)) * _int64(0xBF58476D1CE4E5B9)
     x = (x ^ _shift(x, 27)) * _int64(0x94D049BB133111EB)
     x = x ^ _shift(x, 31)
-    uniform = (_shift(x, 11).double() + 0.5) / 2**53  # in (0, 1)
+    uniform = (_shift(x, 12).double() + 0.5) / 2**52  # in (0, 1), never rounded to 1
     return -torch.log(-torch.log(uniform)).float()
 
 

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from io import StringIO
 from statistics import mean
 
@@ -135,8 +136,9 @@ def _number(measured: Sequence[Measured], cell: str, benchmark: str, best: float
 
 
 def _shown(measured: Sequence[Measured], cell: str, benchmark: str) -> float:
-    """Mean over the seeds, as printed."""
-    return round(mean(m.value for m in _of(measured, cell, benchmark)), 1)
+    """Mean over the seeds, as printed: one decimal, half up."""
+    exact = Decimal(repr(mean(m.value for m in _of(measured, cell, benchmark))))
+    return float(exact.quantize(Decimal("0.1"), ROUND_HALF_UP))
 
 
 def _of(measured: Sequence[Measured], cell: str, benchmark: str) -> list[Measured]:
