@@ -51,7 +51,8 @@ def read_questions(
     if not questions:
         first = f", the first because: {aside[0].reason}" if aside else ""
         raise UserError(
-            f"{folder / RECORDS}: none of {len(rows)} records is a usable video question ({len(aside)} set aside{first})"
+            f"{folder / RECORDS}: none of {len(rows)} records is a usable video question "
+            f"({len(aside)} set aside{first})"
         )
     return questions, aside
 
