@@ -1,5 +1,7 @@
 # `make demo` shows the whole thing; `make test` is what CI runs. Both install what they need into .venv first.
 PYTHON ?= python3
+# Options for the installation of torch, such as another index that holds its builds without CUDA.
+TORCH ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -27,10 +29,11 @@ install: .venv/ready
 
 # torch first, and alone: asked for by another package, pip might choose another build of it.
 .venv/ready: pyproject.toml envs/constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, for example: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet $(TORCH) torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint envs/constraints.txt --editable ".[dev]"
 	touch $@
 
 clean:
-	rm -rf results/demo results/smoke results/table* resources .snakemake
+	rm -rf results/demo results/smoke results/table* resources/demo resources/smoke

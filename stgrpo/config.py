@@ -9,15 +9,16 @@ not rerun what it decides. What the paper does not know (the demo's world and ti
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from stgrpo.errors import UserError
 
 Algorithm = Literal["grpo"]
 Grouping = Literal["none", "importance+spatial"]
 Selection = Literal["weighted"]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]  # what a person types in a target
 Need = Literal["world", "fetch", "prepare", "warm", "score", "train", "evaluate"]
 
 
@@ -107,11 +108,10 @@ class Questions(Frozen):
     seed: int = Field(ge=0, description="of that draw")
 
 
-class World(Frozen):
-    """The rendered world of the scales that need no download."""
+class Corpus(Frozen):
+    """One corpus of the rendered world."""
 
-    train_videos: int = Field(ge=1)
-    test_videos: int = Field(ge=1, description="two questions each")
+    videos: int = Field(ge=1)
     seed: int = Field(ge=0)
 
 
@@ -160,7 +160,7 @@ class Scale(Frozen):
     evaluation: Evaluation
     micro_rows: int = Field(default=8, ge=1, description="answers in one forward and backward pass")
     save_steps: int = Field(default=100, ge=1, description="steps between two checkpoints")
-    world: World
+    world: dict[str, Corpus] = Field(description="the corpora that are rendered, by source")
     warm: Warm
     needs: dict[Need, Resources]
 
@@ -217,7 +217,7 @@ class Experiment(Frozen):
     scale: str
     container: str = Field(description="image that rules run in where Snakemake is told to use Apptainer")
     scales: dict[str, Scale]
-    cells: dict[str, Cell]
+    cells: dict[Name, Cell]
     benchmarks: dict[str, Benchmark]
     tables: dict[str, Table]
 
@@ -285,6 +285,16 @@ def _problems(experiment: Experiment) -> list[str]:
         for name in scale.cells:
             if check(f"scales.{scale_name}.cells", name, experiment.cells, "cell"):
                 _check_group(experiment, scale_name, name, found)
+        if scale.questions.source not in scale.world:
+            found.append(
+                f"scales.{scale_name}.questions.source: unknown source '{scale.questions.source}'; "
+                f"{suggest(scale.questions.source, scale.world)}"
+            )
+        examined = [name for part in scale.evaluation.parts.values() for name in part]
+        if twice := sorted({name for name in examined if examined.count(name) > 1}):
+            found.append(f"scales.{scale_name}.evaluation.parts: {', '.join(twice)} stands twice; once is enough")
+        if len(set(scale.seeds)) < len(scale.seeds):
+            found.append(f"scales.{scale_name}.seeds: a seed stands twice in {scale.seeds}")
         for part, benchmarks in scale.evaluation.parts.items():
             for name in benchmarks:
                 check(f"scales.{scale_name}.evaluation.parts.{part}", name, experiment.benchmarks, "benchmark")
@@ -293,7 +303,19 @@ def _problems(experiment: Experiment) -> list[str]:
             check(f"tables.{name}.rows", row.cell, experiment.cells, "cell")
         for column in table.columns:
             check(f"tables.{name}.columns", column, experiment.benchmarks, "benchmark")
-    return found
+    return found or _unevaluated(experiment)
+
+
+def _unevaluated(experiment: Experiment) -> list[str]:
+    """Columns that could only fail after all the training."""
+    evaluated = {name for part in experiment.active.evaluation.parts.values() for name in part}
+    return [
+        f"tables.{name}.columns: scale '{experiment.scale}' does not evaluate '{column}'; "
+        f"add it to scales.{experiment.scale}.evaluation.parts"
+        for name, table in experiment.tables.items()
+        for column in table.columns
+        if column not in evaluated
+    ]
 
 
 def _check_circle(experiment: Experiment, name: str, found: list[str]) -> None:

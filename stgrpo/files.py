@@ -92,6 +92,12 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def flush_tree(folder: Path) -> None:
+    """Everything below a folder is on the disk when this returns; then the folder may be renamed into place."""
+    for path in [*folder.rglob("*"), folder]:
+        _flush(path)
+
+
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -87,12 +87,11 @@ class Rollout(Record):
 
 @dataclass(frozen=True)
 class Prediction(Record):
-    """One answer of an evaluation; `answer` is what the parser found, `spec` the hash of the EvalSpec."""
+    """One answer of an evaluation, unparsed, so that grading sees a mended parser; `spec` is the EvalSpec's hash."""
 
     benchmark: str
     question: str
     text: str
-    answer: str | None
     spec: str
 
 

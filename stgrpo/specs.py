@@ -11,6 +11,7 @@ from typing import Self
 
 from stgrpo.config import (
     Algorithm,
+    Corpus,
     Evaluation,
     Experiment,
     FrameRule,
@@ -21,7 +22,6 @@ from stgrpo.config import (
     Training,
     WarmPolicy,
     WarmScorer,
-    World,
 )
 
 
@@ -44,9 +44,10 @@ class Spec(Frozen):
 
 
 class WorldSpec(Spec):
-    """The demo's corpora."""
+    """One corpus of the demo, by the name of its source."""
 
-    world: World
+    source: str
+    corpus: Corpus
 
 
 class WarmPolicySpec(Spec):
@@ -115,9 +116,9 @@ class EvalSpec(Spec):
     benchmarks: dict[str, str]
 
 
-def world_spec(experiment: Experiment) -> WorldSpec:
-    """The corpora of the active scale."""
-    return WorldSpec(world=experiment.active.world)
+def world_spec(experiment: Experiment, source: str) -> WorldSpec:
+    """One corpus of the active scale."""
+    return WorldSpec(source=source, corpus=experiment.active.world[source])
 
 
 def warm_policy_spec(experiment: Experiment) -> WarmPolicySpec:
@@ -189,8 +190,14 @@ def _base(experiment: Experiment) -> str:
     return _named("warm", warm_policy_spec(experiment))
 
 
+def source_of(experiment: Experiment, name: str) -> str:
+    """The source that the questions called `name` are made from."""
+    return experiment.active.questions.source if name == "train" else experiment.benchmarks[name].source
+
+
 def _source(experiment: Experiment, name: str) -> str:
-    made = hashlib.sha256((world_spec(experiment).hash() + prepare_spec(experiment, name).hash()).encode())
+    world = world_spec(experiment, source_of(experiment, name))
+    made = hashlib.sha256((world.hash() + prepare_spec(experiment, name).hash()).encode())
     return f"{name}@{made.hexdigest()[:16]}"
 
 

@@ -19,12 +19,14 @@ from stgrpo.files import read_json, sha256, write_json
 
 _CODE = Path(__file__).parent
 _KEY = "key.json"
+_ELSEWHERE = {"commands", "data", "demo", "importance", "report"}  # what they made is an input
 
 
 def job_key(spec: str, inputs: Iterable[str | Path]) -> str:
-    """Hash of the spec, of the input files' content and of the package's code."""
+    """Hash of the spec, of the input files' content and of the code that may decide a training or an evaluation."""
     digest = hashlib.sha256(spec.encode())
-    for path in [*inputs, *sorted(_CODE.rglob("*.py"))]:
+    code = [path for path in sorted(_CODE.rglob("*.py")) if path.relative_to(_CODE).parts[0] not in _ELSEWHERE]
+    for path in [*inputs, *code]:
         digest.update(sha256(path).encode())
     return digest.hexdigest()[:16]
 

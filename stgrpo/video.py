@@ -48,7 +48,7 @@ def frame_size(height: int, width: int, rule: FrameRule) -> tuple[int, int]:
     elif tall * wide < rule.min_pixels:
         grow = math.sqrt(rule.min_pixels / (height * width))
         tall, wide = (math.ceil(side * grow / SIZE_FACTOR) * SIZE_FACTOR for side in (height, width))
-    return tall, wide
+    return max(SIZE_FACTOR, tall), max(SIZE_FACTOR, wide)
 
 
 def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:

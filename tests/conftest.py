@@ -7,6 +7,7 @@ import pytest
 
 from stgrpo.config import FrameRule, Training
 from stgrpo.demo import mp4, world
+from stgrpo.files import write_json
 from stgrpo.prompts import LETTERS, lettered
 from stgrpo.records import Question
 from stgrpo.specs import TrainSpec
@@ -46,6 +47,7 @@ def policy_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     policy = make_policy(seed=0)
     policy.model.save_pretrained(folder)
     policy.tokenizer.save_pretrained(folder)
+    write_json(folder / "made_by.json", {"provenance": {"spec": "fixture"}})
     return folder
 
 
@@ -54,7 +56,7 @@ def spec_of(grouping: str = "importance+spatial", variants: int = 2, generations
     chosen = {"learning_rate": 1e-3, "max_tokens": 8, "precision": "fp32", "frames": OWN_SIZE, "answers_per_step": 16}
     training = Training(**(chosen | {k: more.pop(k) for k in list(more) if k in Training.model_fields}))
     given = {
-        "policy": "random",
+        "policy": "random@fixture",
         "questions": "fixture",
         "scores": "fixture" if variants > 1 else None,
         "prompt": "{question}",

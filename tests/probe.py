@@ -45,6 +45,10 @@ def one_step(job: Path) -> None:
         config = trainer_config(spec, Path(given["out"]), given["micro_rows"], 100, given["ranks"])
         trainer = Replayed(spec, policy, rollouts, config)
         trainer.add_callback(Keep())
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():  # off the reference, or the KL and the loss would be zero
+            for weight in trainer.model.parameters():
+                weight += 0.02 * torch.randn(weight.shape, generator=generator)
         trainer.train()
     if trainer.accelerator.is_main_process:
         gradient = {name.removeprefix("module."): value for name, value in kept.items()}

@@ -352,7 +352,7 @@ def test_what_does_not_decide_the_weights_is_no_part_of_the_spec(change: tuple[s
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        ("world.seed", 7),
+        ("world.video-r1.seed", 7),
         ("warm.policy.seed", 7),
         ("questions.seed", 7),
         ("training.learning_rate", 0.5),

@@ -256,7 +256,8 @@ ASKED = {
 
 
 def answered(*answers: str | None, spec: str = "today", benchmark: str = "tempcompass") -> list[Prediction]:
-    return [Prediction(benchmark, f"q{i}", f"<answer>{a}", a, spec) for i, a in enumerate(answers)]
+    texts = ["no tag" if a is None else f"<answer> {a} </answer>" for a in answers]
+    return [Prediction(benchmark, f"q{i}", text, spec) for i, text in enumerate(texts)]
 
 
 def test_a_score_comes_with_its_error_its_size_and_what_was_not_parsed():

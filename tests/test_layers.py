@@ -1,7 +1,11 @@
 """Arrows between the layers of the package point down only (DESIGN section 3)."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 import stgrpo
 
@@ -66,3 +70,26 @@ def test_core_and_verbs_start_without_heavy_packages():
             heavy = {name for name in imports(path, top_only=True) if name.split(".")[0] in HEAVY}
             wrong += [f"{path.relative_to(PACKAGE)}: {name}" for name in sorted(heavy)]
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "stages"),
+    [
+        ("prepare", ["stgrpo.data.video_r1", "stgrpo.benchmarks"]),
+        ("grade", ["stgrpo.benchmarks.grading"]),
+        ("tabulate", ["stgrpo.report.tables"]),
+        ("fetch", ["stgrpo.data.sources"]),
+    ],
+)
+def test_light_verbs_never_read_torch(verb: str, stages: list[str]):
+    program = f"import sys, importlib; [importlib.import_module(m) for m in {['stgrpo.commands.' + verb, *stages]}]"
+    program += "; sys.exit(', '.join({'torch', 'transformers', 'trl'} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_evaluation_never_reads_the_trainer():
+    program = "import sys, stgrpo.commands.evaluate, stgrpo.benchmarks.answering, stgrpo.policy.model"
+    program += "; sys.exit(', '.join({'trl', 'deepspeed'} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

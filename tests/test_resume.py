@@ -131,7 +131,7 @@ def free_port() -> int:
 def test_two_ranks_equal_one(tmp_path, inputs, policy_path, questions, scores, monkeypatch):
     """Replayed completions, each question spread over both ranks: loss and gradient of one process to 1e-6."""
     monkeypatch.setitem(COMPONENTS, "accuracy", probe)
-    spec = spec_of(steps=1, answers_per_step=16, max_grad_norm=1e9)
+    spec = spec_of(steps=1, answers_per_step=16, max_grad_norm=1e9, beta=0.2)
     recorded: dict[str, list[int]] = {}
 
     class Record(STGRPOTrainer):
@@ -169,6 +169,7 @@ def test_two_ranks_equal_one(tmp_path, inputs, policy_path, questions, scores, m
         done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         found[ranks] = torch.load(result)
+    assert found[1]["loss"] > 1e-3
     assert found[1]["loss"] == pytest.approx(found[2]["loss"], abs=1e-6)
     largest = max(float(g.abs().max()) for g in found[1]["gradient"].values())
     assert largest > 1e-3

@@ -14,12 +14,13 @@ TABLE = TableSpec(
     caption="Groups & gains.",
     rows=[Row(cell="grpo", label="GRPO"), Row(cell="st-grpo", label="ST-GRPO (100%)")],
     columns=[("tempcompass", "TempCompass"), ("mmvu", "MMVU_mc")],
+    specs={"grpo/seed0": "aaaa", "st-grpo/seed0": "bbbb"},
 )
 MEASURED = [
-    Measured("grpo", 0, "tempcompass", 60.0, 2.0, 600, "aaaa", "c0ffee"),
-    Measured("grpo", 0, "mmvu", 51.26, 1.94, 625, "aaaa", "c0ffee"),
-    Measured("st-grpo", 0, "tempcompass", 62.5, 2.04, 600, "bbbb", "c0ffee"),
-    Measured("st-grpo", 0, "mmvu", 49.0, 2.16, 625, "bbbb", "c0ffee"),
+    Measured("grpo", 0, "tempcompass", 60.0, 2.0, 600, "aaaa", "a0a0", "c0ffee"),
+    Measured("grpo", 0, "mmvu", 51.26, 1.94, 625, "aaaa", "a0a0", "c0ffee"),
+    Measured("st-grpo", 0, "tempcompass", 62.5, 2.04, 600, "bbbb", "b0b0", "c0ffee"),
+    Measured("st-grpo", 0, "mmvu", 49.0, 2.16, 625, "bbbb", "b0b0", "c0ffee"),
 ]
 
 GOLDEN = r"""% scale: demo
@@ -31,8 +32,8 @@ GOLDEN = r"""% scale: demo
 \toprule
 Method & TempCompass & MMVU\_mc \\
 \midrule
-GRPO & 60.0 {\scriptsize$\pm$2.0} & \textbf{51.3} {\scriptsize$\pm$1.9} \\
-ST-GRPO (100\%) & \textbf{62.5} {\scriptsize$\pm$2.0} & 49.0 {\scriptsize$\pm$2.2} \\
+GRPO & 60.0 {\scriptsize$\pm$2.0} & 51.3 {\scriptsize$\pm$1.9} \\
+ST-GRPO (100\%) & 62.5 {\scriptsize$\pm$2.0} & 49.0 {\scriptsize$\pm$2.2} \\
 \bottomrule
 \end{tabular}
 \end{table}
@@ -45,10 +46,10 @@ def changed(**more) -> TableSpec:
 
 def measured(*values: tuple[str, int, float], error: float = 1.0) -> list[Measured]:
     """Scores on one benchmark: (cell, seed, value)."""
-    return [Measured(cell, seed, "tempcompass", value, error, 100, "s", "c") for cell, seed, value in values]
+    return [Measured(cell, seed, "tempcompass", value, error, 100, "s", "t", "c") for cell, seed, value in values]
 
 
-ONE_COLUMN = changed(columns=[("tempcompass", "TempCompass")])
+ONE_COLUMN = changed(columns=[("tempcompass", "TempCompass")], scale="paper")  # where the best is bold
 
 
 def body(table: TableSpec, scores: list[Measured]) -> list[str]:
@@ -136,7 +137,7 @@ def parsed(table: TableSpec, scores: list[Measured]) -> list[dict[str, str]]:
 
 
 def test_csv_columns():
-    names = "table,scale,row,column,cell,seed,value,standard_error,n,reported,delta,spec,commit"
+    names = "table,scale,row,column,cell,seed,value,standard_error,n,reported,delta,spec,trained,commit"
     assert to_csv(TABLE, MEASURED).splitlines()[0] == names
     assert ",".join(CSV_COLUMNS) == names
 
@@ -165,6 +166,7 @@ def test_a_line_of_csv_says_where_its_number_comes_from():
         "reported": "",
         "delta": "",
         "spec": "bbbb",
+        "trained": "b0b0",
         "commit": "c0ffee",
     }
 

@@ -104,7 +104,7 @@ def test_one_certain_frame_has_no_entropy():
 
 def draw(seed: int, grouping="importance+spatial", frames: int = 16, rule: VariantRule = RULE) -> Variant:
     scores = np.linspace(-0.5, 0.5, frames).tolist()
-    return draw_variant(grouping, rule, frames, scores, np.random.default_rng(seed))
+    return draw_variant(grouping, "weighted", rule, frames, scores, np.random.default_rng(seed))
 
 
 def test_the_same_seed_gives_the_same_variant():
@@ -117,7 +117,7 @@ def test_other_seeds_give_other_variants():
 
 def test_no_grouping_is_the_clip_itself():
     clip = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
-    variant = draw_variant("none", RULE, 5, None, np.random.default_rng(0))
+    variant = draw_variant("none", "weighted", RULE, 5, None, np.random.default_rng(0))
     assert variant == Variant((0, 1, 2, 3, 4), None)
     assert np.array_equal(variant.apply(clip), clip)
 
@@ -128,7 +128,7 @@ def test_no_grouping_is_the_clip_itself():
 def test_importance_needs_a_score_of_every_frame(scores: list[float] | None, found: str):
     text = rf"^grouping 'importance\+spatial' needs 16 frame scores, found {found}$"
     with pytest.raises(ValueError, match=text):
-        draw_variant("importance+spatial", RULE, 16, scores, np.random.default_rng(0))
+        draw_variant("importance+spatial", "weighted", RULE, 16, scores, np.random.default_rng(0))
 
 
 def test_a_variant_shows_its_frames_in_order():

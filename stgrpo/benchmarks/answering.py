@@ -6,7 +6,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stgrpo.answers import extract
 from stgrpo.files import line, read_records
 from stgrpo.policy.clips import Clip, make_clip
 from stgrpo.policy.generate import generate
@@ -66,5 +65,4 @@ def _answer(
     ]
     answers = generate(policy, prompts, shown, greedy, spec.max_tokens)
     for (benchmark, question), tokens in zip(batch, answers, strict=True):
-        text = policy.text(tokens)
-        yield Prediction(benchmark, question.id, text, extract(text), spec.hash())
+        yield Prediction(benchmark, question.id, policy.text(tokens), spec.hash())

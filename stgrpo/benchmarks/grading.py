@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from stgrpo.answers import extract
 from stgrpo.benchmarks import BENCHMARKS
 from stgrpo.errors import UserError
 from stgrpo.records import Prediction, Question, Score
@@ -37,7 +38,7 @@ def grade(
 
 
 def _grade_one(name: str, questions: Sequence[Question], predictions: Sequence[Prediction]) -> Score:
-    answers = {p.question: p.answer for p in predictions}
+    answers = {p.question: extract(p.text) for p in predictions}
     if len(predictions) != len(questions) or set(answers) != {q.id for q in questions}:
         raise UserError(
             f"{name}: {len(predictions)} predictions for {len(questions)} questions, {len(answers)} of them different; "

@@ -1,8 +1,16 @@
 """The verbs: one module each, with `register(parser)` and `run(args)`; its docstring is the help text."""
 
+import os
 from argparse import ArgumentParser
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+from stgrpo.errors import UserError
+from stgrpo.files import read_json
+
+MADE_BY = "made_by.json"  # in a model's folder: spec and provenance
 
 VERBS = {
     "demo": "render the demo's world in the corpora's original formats",
@@ -32,3 +40,40 @@ def add_spec(parser: ArgumentParser) -> None:
 def add_threads(parser: ArgumentParser) -> None:
     """The number of threads is set, never guessed."""
     parser.add_argument("--threads", type=int, default=1, help="threads of the arithmetic (default: 1)")
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Everything in a model's folder that decides what it computes.
+
+    Raises:
+        UserError: there are no weights.
+    """
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise UserError(f"{folder}: no weights (*.safetensors); expected a folder written by save_pretrained")
+    return [*weights, *(folder / name for name in ("config.json", "tokenizer.json") if (folder / name).exists())]
+
+
+def made_by(folder: Path, wanted: str) -> dict[str, Any]:
+    """The provenance of a model, which must be of the spec that is `wanted` ("name@hash").
+
+    Raises:
+        UserError: the model was made by another spec.
+    """
+    block = read_json(folder / MADE_BY)["provenance"]
+    if block["spec"] != wanted.partition("@")[2]:
+        raise UserError(
+            f"{folder}: made by spec {block['spec']}, the configuration asks for {wanted}; make it again "
+            "(snakemake TARGET -R train, or -R warm_policy for the policy to start from)"
+        )
+    return block
+
+
+def refuse_ranks() -> None:
+    """Several processes cannot share a state folder yet.
+
+    Raises:
+        UserError: the process is one of several.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("started as one of several processes; this version trains a cell in one process")

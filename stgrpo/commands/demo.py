@@ -1,6 +1,6 @@
-"""Render the demo's world and write its corpora, in the originals' formats, as a hub of repositories.
+"""Render the demo's world and write one corpus, in the original's format, as a repository of a hub.
 
-Writes: HUB/Video-R1/Video-R1-data and HUB/lmms-eval/TempCompass, each with a manifest of its files.
+Writes: HUB/Video-R1/Video-R1-data or HUB/lmms-eval/TempCompass, with a manifest of its files.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -17,10 +17,9 @@ def register(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    """Write both corpora."""
-    from stgrpo.demo.corpora import write_tempcompass, write_training_corpus
+    """Write the corpus that the spec names."""
+    from stgrpo.demo.corpora import WRITERS
 
-    rule = WorldSpec.parse(args.spec).world
-    write_training_corpus(args.hub, rule)
-    write_tempcompass(args.hub, rule)
-    print(f"{args.hub}: {rule.train_videos} training and {rule.test_videos} test videos")
+    spec = WorldSpec.parse(args.spec)
+    WRITERS[spec.source](args.hub, spec.corpus)
+    print(f"{args.hub}: {spec.corpus.videos} videos for {spec.source}")

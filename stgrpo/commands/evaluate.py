@@ -6,7 +6,8 @@ Writes: OUT, one prediction a line.
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stgrpo.commands import add_spec, add_threads
+from stgrpo.answers import extract
+from stgrpo.commands import add_spec, add_threads, made_by, model_files
 from stgrpo.files import read_records, write_records
 from stgrpo.records import Question
 from stgrpo.specs import EvalSpec
@@ -33,7 +34,8 @@ def run(args: Namespace) -> None:
     torch.set_num_threads(args.threads)
     spec = EvalSpec.parse(args.spec)
     asked = [(path.stem, question) for path in args.questions for question in read_records(path, Question)]
-    key = job_key(spec.canonical(), [*args.questions, args.policy / "model.safetensors"])
+    made_by(args.policy, spec.policy)
+    key = job_key(spec.canonical(), [*args.questions, *model_files(args.policy)])
     with state_folder(args.state, key) as state:
         history = state / "predictions.jsonl"
         policy = load_policy(args.policy)
@@ -41,5 +43,5 @@ def run(args: Namespace) -> None:
         predictions = answer_all(spec, policy, asked, history)
         write_records(args.out, predictions)
         prune(state)
-    unparsed = sum(p.answer is None for p in predictions)
+    unparsed = sum(extract(p.text) is None for p in predictions)
     print(f"{args.out}: {len(predictions)} answers, {unparsed} without an answer tag")

@@ -3,25 +3,25 @@
 Writes: LOCK (what was fetched), and the files beside it in a folder of the source's name.
 """
 
+import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stgrpo.data.sources import fetch, read_source
+from stgrpo.data.sources import Source, fetch
 from stgrpo.files import write_json
 from stgrpo.provenance import provenance
 
 
 def register(parser: ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("--source", required=True, help="a name in the table of sources")
-    parser.add_argument("--sources", type=Path, required=True, help="the table (workflow/resources/sources.csv)")
+    parser.add_argument("--source", required=True, metavar="JSON", help="a row of the table of sources")
     parser.add_argument("--hub", type=Path, required=True, help="folder of repositories")
     parser.add_argument("--lock", type=Path, required=True, help="JSON to write: LOCK's stem names the folder")
 
 
 def run(args: Namespace) -> None:
     """Fetch and write the lock."""
-    source = read_source(args.sources, args.source)
+    source = Source(**json.loads(args.source))
     folder = args.lock.with_suffix("")
     files = fetch(source, args.hub, folder)
     size = sum(entry["size"] for entry in files)

@@ -7,7 +7,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stgrpo.benchmarks.grading import grade
-from stgrpo.files import read_records, write_json
+from stgrpo.commands import MADE_BY
+from stgrpo.files import read_json, read_records, write_json
 from stgrpo.provenance import provenance
 from stgrpo.records import Prediction, Question
 
@@ -16,6 +17,7 @@ def register(parser: ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("--cell", required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--policy", type=Path, required=True, help="folder of the weights that answered")
     parser.add_argument("--specs", nargs="+", required=True, help="hashes of the EvalSpecs that are asked for")
     parser.add_argument("--predictions", type=Path, nargs="+", required=True, help="one file a part")
     parser.add_argument("--questions", type=Path, nargs="+", required=True, help="one file a benchmark, named after it")
@@ -33,6 +35,7 @@ def run(args: Namespace) -> None:
             "cell": args.cell,
             "seed": args.seed,
             "scores": [score.to_row() for score in scores],
+            "weights": read_json(args.policy / MADE_BY)["provenance"],
             "provenance": provenance(",".join(args.specs), seed=args.seed),
         },
     )

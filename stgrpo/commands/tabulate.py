@@ -25,6 +25,12 @@ def run(args: Namespace) -> None:
     """Read the scores, write both forms."""
     table = TableSpec.model_validate_json(args.spec)
     measured = [m for path in args.metrics for m in _read(path)]
+    for m in measured:
+        if m.spec != (wanted := table.specs[f"{m.cell}/seed{m.seed}"]):
+            raise UserError(
+                f"{table.name}: cell '{m.cell}' seed {m.seed} was evaluated by spec {m.spec}, "
+                f"the configuration asks for {wanted}; evaluate it again (snakemake TARGET -R evaluate)"
+            )
     for row in table.rows:
         for benchmark, _ in table.columns:
             if not any(m.cell == row.cell and m.benchmark == benchmark for m in measured):
@@ -45,5 +51,6 @@ def _read(path: Path) -> Iterator[Measured]:
             standard_error=score["standard_error"],
             n=score["n"],
             spec=metrics["provenance"]["spec"],
-            commit=metrics["provenance"]["commit"] or "",
+            trained=metrics["weights"]["spec"],
+            commit=(metrics["weights"]["commit"] or "") + ("-dirty" if metrics["weights"]["dirty"] else ""),
         )

@@ -8,10 +8,11 @@ import shutil
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from stgrpo.commands import add_spec, add_threads
+from stgrpo.commands import MADE_BY, add_spec, add_threads, made_by, model_files, refuse_ranks
 from stgrpo.errors import UserError
-from stgrpo.files import read_records, replacing, sha256, write_json
+from stgrpo.files import flush_tree, read_records, replacing, sha256, write_json
 from stgrpo.provenance import provenance
 from stgrpo.records import Question
 from stgrpo.specs import TrainSpec
@@ -34,10 +35,13 @@ def register(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Train under the state's lock, then put the results in place."""
     spec = TrainSpec.parse(args.spec)
-    inputs = [path for path in (args.questions, args.scores, args.policy / "model.safetensors") if path]
+    refuse_ranks()
+    made_by(args.policy, spec.policy)
+    inputs = [path for path in (args.questions, args.scores, *model_files(args.policy)) if path]
     with state_folder(args.state, job_key(spec.canonical(), inputs)) as state:
         device = _train(spec, args, state)
-        _publish(spec, state, args.out, device)
+        runtime = {"micro_rows": args.micro_rows, "save_steps": args.save_steps, "threads": args.threads}
+        _publish(spec, state, args.out, provenance(spec.hash(), seed=spec.seed, device=device, runtime=runtime))
         prune(state)
     print(f"wrote {args.out}/model and train.json after {spec.steps} steps")
 
@@ -71,19 +75,15 @@ def _scores(path: Path, questions: Sequence[Question]) -> Mapping[str, Sequence[
     return scores
 
 
-def _publish(spec: TrainSpec, state: Path, out: Path, device: str) -> None:
+def _publish(spec: TrainSpec, state: Path, out: Path, block: dict[str, Any]) -> None:
     """Results appear whole, train.json last: with it, the training is done."""
     weights = {file.name: sha256(file) for file in sorted((state / "model").glob("*.safetensors"))}
+    made = {"spec": spec.model_dump(), "weights": weights, "provenance": block}
+    write_json(state / "model" / MADE_BY, made)
+    flush_tree(state / "model")
     shutil.rmtree(out / "model", ignore_errors=True)
     (state / "model").rename(out / "model")
     for name in ("train.jsonl", "rollouts.jsonl"):
         with replacing(out / name) as temporary:
             shutil.copyfile(state / name, temporary)
-    write_json(
-        out / "train.json",
-        {
-            "spec": spec.model_dump(),
-            "weights": weights,
-            "provenance": provenance(spec.hash(), seed=spec.seed, device=device),
-        },
-    )
+    write_json(out / "train.json", made)

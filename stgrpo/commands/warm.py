@@ -1,6 +1,6 @@
 """Make a tiny model of a real architecture and train it, supervised, in the demo's world.
 
-Writes: OUT, a folder as save_pretrained writes it, with warm.json (spec, curve, provenance).
+Writes: OUT, a folder as save_pretrained writes it, with made_by.json (spec, curve, provenance).
 """
 
 import shutil
@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stgrpo.commands import add_spec, add_threads
-from stgrpo.files import write_json
+from stgrpo.commands import MADE_BY, add_spec, add_threads
+from stgrpo.files import flush_tree, write_json
 from stgrpo.provenance import provenance
 from stgrpo.specs import WarmPolicySpec, WarmScorerSpec
 
@@ -38,7 +38,8 @@ def run(args: Namespace) -> None:
         curve.append(point)
         print(", ".join(f"{name} {value:.3f}" for name, value in point.items()), flush=True)
     block = {"spec": spec.model_dump(), "curve": curve, "provenance": provenance(spec.hash())}
-    write_json(unfinished / "warm.json", block)
+    write_json(unfinished / MADE_BY, block)
+    flush_tree(unfinished)
     shutil.rmtree(args.out, ignore_errors=True)
     unfinished.rename(args.out)
     print(f"wrote {args.out}")

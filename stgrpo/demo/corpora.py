@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stgrpo.config import World
+from stgrpo.config import Corpus
 from stgrpo.demo import mp4, world
 from stgrpo.files import replacing, sha256, write_json, write_text
 from stgrpo.prompts import LETTERS, lettered
@@ -24,13 +24,13 @@ _PARTS = 2  # zips of the training corpus
 _DIMENSIONS = {"colour": "attribute_change", "direction": "direction"}
 
 
-def write_training_corpus(hub: Path, rule: World) -> None:
+def write_training_corpus(hub: Path, rule: Corpus) -> None:
     """Video-R1's records, one question a video; the families take turns."""
     root = hub / "Video-R1" / "Video-R1-data"
     records, packed = [], [[] for _ in range(_PARTS)]
-    for index, scene in _scenes(rule.train_videos, rule.seed):
+    for index, scene in _scenes(rule.videos, rule.seed):
         name = f"train_videos/video_{index:05d}.mp4"
-        packed[index * _PARTS // rule.train_videos].append((name, _video(scene)))
+        packed[index * _PARTS // rule.videos].append((name, _video(scene)))
         family = world.FAMILIES[index // 16 % 2]  # 16 consecutive scenes hold every colour and direction
         records.append(_record(index, scene, family, f"./CLEVRER/{name}", rule.seed))
     for part, members in enumerate(packed, 1):
@@ -39,13 +39,13 @@ def write_training_corpus(hub: Path, rule: World) -> None:
     _write_manifest(root)
 
 
-def write_tempcompass(hub: Path, rule: World) -> None:
+def write_tempcompass(hub: Path, rule: Corpus) -> None:
     """TempCompass' multi-choice configuration: both families of questions about every video."""
     import pandas as pd
 
     root = hub / "lmms-eval" / "TempCompass"
     rows, members = [], []
-    for index, scene in _scenes(rule.test_videos, rule.seed + 1):
+    for index, scene in _scenes(rule.videos, rule.seed):
         members.append((f"videos/{index:05d}.mp4", _video(scene)))
         for family in world.FAMILIES:
             text, options, letter = _asked(scene, family, np.random.default_rng([rule.seed, 2, index]))
@@ -62,6 +62,9 @@ def write_tempcompass(hub: Path, rule: World) -> None:
     with replacing(root / "multi-choice" / "test-00000-of-00001.parquet") as temporary:
         pd.DataFrame(rows).to_parquet(temporary, index=False)
     _write_manifest(root)
+
+
+WRITERS = {"video-r1": write_training_corpus, "tempcompass": write_tempcompass}
 
 
 def _scenes(count: int, seed: int) -> Iterator[tuple[int, world.Scene]]:

@@ -71,6 +71,7 @@ def warm_policy(policy: Policy, warm: WarmPolicy, template: str) -> Iterator[Pro
             losses = []
             if accuracy >= warm.stop and min(by_family.values()) >= warm.floor:
                 return
+    print(f"warning: after {warm.max_steps} steps still below accuracy {warm.stop}, or a family below {warm.floor}")
 
 
 @torch.no_grad()

@@ -45,7 +45,8 @@ class Scorer:
         parts = []
         for chunk in pictures.split(_CHUNK):
             # hidden_states[layer] is before the tower's last norm, as LLaVA-OneVision reads it.
-            hidden = core.vision_tower(chunk.to(self.model.dtype), output_hidden_states=True).hidden_states
+            chunk = chunk.to(self.model.device, self.model.dtype)
+            hidden = core.vision_tower(chunk, output_hidden_states=True).hidden_states
             cells = hidden[self.model.config.vision_feature_layer]  # (t, cells, D of the tower)
             parts.append(core.multi_modal_projector(cells).float().mean(1))  # (t, D)
         return torch.cat(parts)
@@ -53,7 +54,7 @@ class Scorer:
     def question_feature(self, text: str) -> Tensor:
         """(D,) float32, the mean of the question's token embeddings."""
         ids = self.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"][0]
-        return self.model.get_input_embeddings()(ids).float().mean(0)
+        return self.model.get_input_embeddings()(ids.to(self.model.device)).float().mean(0)
 
     def similarity(self, frames: Tensor, questions: Tensor) -> Tensor:
         """Cosines (Q, T) of (T, D) frame and (Q, D) question features."""
@@ -69,7 +70,8 @@ def load_scorer(path: str | Path) -> Scorer:
     if not (Path(path) / "config.json").is_file():
         raise UserError(f"{path}: no config.json, so no scorer; expected a folder written by save_pretrained")
     model = LlavaOnevisionForConditionalGeneration.from_pretrained(path)
-    return Scorer(model.eval(), AutoTokenizer.from_pretrained(path))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Scorer(model.eval().to(device), AutoTokenizer.from_pretrained(path))
 
 
 @torch.no_grad()

@@ -55,10 +55,11 @@ def load_policy(path: str | Path) -> Policy:
     """
     if not (Path(path) / "config.json").is_file():
         raise UserError(f"{path}: no config.json, so no policy; expected a folder written by save_pretrained")
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(path, dtype=torch.float32, attn_implementation="sdpa")
-    if not torch.cuda.is_available():
-        speed_up_on_cpu(model)
-    return Policy(model, AutoTokenizer.from_pretrained(path))
+    model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        path, dtype=torch.float32, attn_implementation="sdpa"
+    )
+    speed_up_on_cpu(model)
+    return Policy(model.to("cuda" if torch.cuda.is_available() else "cpu"), AutoTokenizer.from_pretrained(path))
 
 
 def pad_left(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:

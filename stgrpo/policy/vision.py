@@ -15,6 +15,8 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_
 
 def speed_up_on_cpu(model: Any) -> None:
     """Replace the two forwards on this instance; parameters, names and results stay (to float order)."""
+    if torch.cuda.is_available():
+        return
     visual = model.model.visual
     visual.patch_embed.forward = types.MethodType(_embed_patches, visual.patch_embed)
     for block in visual.blocks:

@@ -34,23 +34,25 @@ CSV_COLUMNS = (
     "reported",
     "delta",
     "spec",
+    "trained",
     "commit",
 )
 
 
 class TableSpec(Frozen):
-    """A table of the active scale: rows of cells, columns of (benchmark, title)."""
+    """A table of the active scale: rows of cells, columns of (benchmark, title), EvalSpec hashes by "cell/seedK"."""
 
     name: str
     scale: str
     caption: str
     rows: list[Row]
     columns: list[tuple[str, str]]
+    specs: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One benchmark's score of one cell and seed, with where it comes from."""
+    """One benchmark's score of one cell and seed; hashes of its EvalSpec and its weights' spec, commit that trained."""
 
     cell: str
     seed: int
@@ -59,6 +61,7 @@ class Measured:
     standard_error: float
     n: int
     spec: str
+    trained: str
     commit: str
 
 
@@ -84,6 +87,7 @@ def to_csv(table: TableSpec, measured: Sequence[Measured]) -> str:
                         "reported": "",
                         "delta": "",
                         "spec": m.spec,
+                        "trained": m.trained,
                         "commit": m.commit,
                     }
                 )
@@ -91,9 +95,13 @@ def to_csv(table: TableSpec, measured: Sequence[Measured]) -> str:
 
 
 def to_latex(table: TableSpec, measured: Sequence[Measured]) -> str:
-    """A booktabs table to \\input; the first line names the scale. Best value of a column in bold."""
+    """A booktabs table to \\input; the first line names the scale.
+
+    At paper scale the best value of a column is bold; below it no method is shown as the better one.
+    """
     best = {
-        benchmark: max(_shown(measured, row.cell, benchmark) for row in table.rows) for benchmark, _ in table.columns
+        benchmark: max(_shown(measured, row.cell, benchmark) for row in table.rows) if table.scale == "paper" else None
+        for benchmark, _ in table.columns
     }
     lines = [
         f"% scale: {table.scale}",
@@ -128,7 +136,7 @@ def _note(table: TableSpec, measured: Sequence[Measured]) -> str:
     return note
 
 
-def _number(measured: Sequence[Measured], cell: str, benchmark: str, best: float) -> str:
+def _number(measured: Sequence[Measured], cell: str, benchmark: str, best: float | None) -> str:
     value = _shown(measured, cell, benchmark)
     error = mean(m.standard_error for m in _of(measured, cell, benchmark))
     text = rf"{value:.1f} {{\scriptsize$\pm${error:.1f}}}"

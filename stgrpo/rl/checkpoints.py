@@ -1,10 +1,9 @@
 """Checkpoints that are resumed only when they are whole, and the history that goes with them."""
 
-import os
 import shutil
 from pathlib import Path
 
-from stgrpo.files import read_records, write_json, write_records
+from stgrpo.files import flush_tree, read_records, write_json, write_records
 from stgrpo.records import Rollout
 from stgrpo.state import whole_lines
 
@@ -15,10 +14,7 @@ _COMPLETE = "complete.json"
 def mark_complete(folder: Path, step: int) -> None:
     """Say that everything of checkpoint `step` is on the disk."""
     checkpoint = folder / f"checkpoint-{step}"
-    for path in checkpoint.rglob("*"):
-        descriptor = os.open(path, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+    flush_tree(checkpoint)
     write_json(checkpoint / _COMPLETE, {"step": step})
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stgrpo.config import FrameRule
 from stgrpo.policy.clips import Clip, make_clip
 from stgrpo.policy.model import Policy
 from stgrpo.policy.sampling import key
@@ -52,22 +51,23 @@ class Rollouts:
             first: global position of the first row, since a group may be spread over ranks.
         """
         made: dict[tuple[str, int], tuple[Variant, Clip, list[int]]] = {}
+        frames = {name: self._frames(name) for name in dict.fromkeys(ids)}
         rows = []
         for position, name in enumerate(ids, first):
             number, answer = divmod(position % self.spec.group, self.spec.generations)
             if (name, number) not in made:
-                made[name, number] = self._variant(name, number, step)
+                made[name, number] = self._variant(name, frames[name], number, step)
             row_key = key("answer", self.spec.seed, step, name, number, answer)
             rows.append(Row(self.questions[name], number, answer, *made[name, number], row_key))
         return rows
 
-    def _variant(self, name: str, number: int, step: int) -> tuple[Variant, Clip, list[int]]:
-        question, training = self.questions[name], self.spec.training
-        frames = self._frames(question, training.frames)
-        rng = np.random.default_rng(key("variant", self.spec.seed, step, name, number))
-        variant = draw_variant(self.spec.grouping, training.variant, len(frames), self.scores.get(name), rng)
-        clip = make_clip(variant.apply(frames))
-        return variant, clip, self.policy.prompt_ids(render(question, self.spec.prompt), clip)
+    def _frames(self, name: str) -> np.ndarray:
+        return self.reader.read(self.questions[name].video, self.spec.training.frames)
 
-    def _frames(self, question: Question, rule: FrameRule) -> np.ndarray:
-        return self.reader.read(question.video, rule)
+    def _variant(self, name: str, frames: np.ndarray, number: int, step: int) -> tuple[Variant, Clip, list[int]]:
+        spec = self.spec
+        rng = np.random.default_rng(key("variant", spec.seed, step, name, number))
+        rule, scores = spec.training.variant, self.scores.get(name)
+        variant = draw_variant(spec.grouping, spec.selection, rule, len(frames), scores, rng)
+        clip = make_clip(variant.apply(frames))
+        return variant, clip, self.policy.prompt_ids(render(self.questions[name], spec.prompt), clip)

@@ -70,7 +70,10 @@ def train(
         config = trainer_config(spec, state, runtime.micro_rows, runtime.save_steps, world)
         trainer = STGRPOTrainer(spec, policy, rollouts, config)
         trainer.add_callback(History(trainer, state, spec.steps, step))
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if step < spec.steps:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        else:  # killed after the last checkpoint: the trainer would take one step more before it looks
+            trainer._load_from_checkpoint(str(checkpoint))
     return trainer
 
 
@@ -101,11 +104,9 @@ class History(TrainerCallback):
         self.bar.update()
         self.bar.set_postfix_str(f"accuracy {row['accuracy']:.2f}, reward std {row['reward_std']:.3f}")
         if self.bar.disable and (row["step"] % _ROLLOUT_EVERY == 0 or row["step"] == self.steps):
-            print(
-                f"step {row['step']}/{self.steps}: reward {row['reward']:.3f}, accuracy {row['accuracy']:.3f}, "
-                f"reward std {row['reward_std']:.3f}, KL {row['kl']:.4f}, {time.monotonic() - self.start:.0f} s",
-                flush=True,
-            )
+            names = [name for name in ("reward", "accuracy", "reward_std", "kl") if name in row]  # no KL if beta is 0
+            shown = ", ".join(f"{name} {row[name]:.3f}" for name in names)
+            print(f"step {row['step']}/{self.steps}: {shown}, {time.monotonic() - self.start:.0f} s", flush=True)
 
 
 def _append(path: Path, text: str) -> None:

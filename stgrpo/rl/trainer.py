@@ -10,17 +10,19 @@ Deviations from the paper and readings of what it leaves open, as built; the num
  7. The picture of a variant is changed with probability 0.5; magnitudes are ours (`config.SpatialRule`).
  8. Constant learning rate, AdamW, weight decay 0.01, gradient norm clipped at 5, no warm-up, as Video-R1 in effect.
  9. Weights are kept in float32 and computed with in bf16; bf16 weights would hardly move at a learning rate of 1e-6.
-10. Sampling with keyed Gumbel noise instead of a generator: same distribution, same answers on any split of the batch.
+10. Sampling with keyed Gumbel noise instead of a generator: same distribution, same noise on any split of the batch.
 11. `second_per_grid_ts` is 1.0 in every pass; Video-R1 drops it in the log-prob pass only.
 12. z_f is the mean over all cells before the 2x2 video pooling, z_q the mean over the raw question's tokens.
 13. The prompt's wording is ours.
 
 Overridden, and why:
-- `_generate_and_score_completions`: gives every row its variant's clip, and logs the spread inside the groups.
+- `_generate_and_score_completions`: gives every row its variant's clip.
+- `_calculate_rewards`: logs the spread inside the groups.
 - `_get_per_token_logps_and_entropies`: stock TRL computes log-probabilities without the video, and says nothing.
 - `_compute_loss`: picks up the clips of the micro-batch.
 - `_load_from_checkpoint`: the stock method loads nothing for Qwen2.5-VL and only warns.
 - `_save_checkpoint`: marks a checkpoint as complete, so that a kill while it is written is noticed.
+- `create_model_card`: writes none.
 Generation goes through TRL's `rollout_func`.
 """
 
@@ -49,6 +51,8 @@ from stgrpo.rl.rollouts import Rollouts, Row
 from stgrpo.specs import TrainSpec
 from stgrpo.variants.temporal import mean_entropy
 
+_LOSSES = {"grpo": ("grpo", "group")}  # TRL's loss_type and scale_rewards of an algorithm
+
 
 def trainer_config(spec: TrainSpec, output: Path, micro_rows: int, save_steps: int, world_size: int = 1) -> GRPOConfig:
     """TRL's configuration of a spec; several of TRL's defaults are not the paper's.
@@ -56,6 +60,7 @@ def trainer_config(spec: TrainSpec, output: Path, micro_rows: int, save_steps: i
     Accumulation fills a step up to `answers_per_step`, whatever the number of processes.
     """
     training = spec.training
+    loss_type, scale_rewards = _LOSSES[spec.algorithm]
     accumulation, rest = divmod(training.answers_per_step, micro_rows * world_size)
     if rest:
         raise ValueError(f"{training.answers_per_step} answers a step do not divide by {micro_rows} x {world_size}")
@@ -72,8 +77,8 @@ def trainer_config(spec: TrainSpec, output: Path, micro_rows: int, save_steps: i
         top_p=training.top_p,
         beta=training.beta,
         epsilon=training.epsilon,
-        loss_type="grpo",
-        scale_rewards="group",
+        loss_type=loss_type,
+        scale_rewards=scale_rewards,
         use_bias_correction_kl=False,
         learning_rate=training.learning_rate,
         lr_scheduler_type="constant",
@@ -108,7 +113,7 @@ class STGRPOTrainer(GRPOTrainer):
             processing_class=policy.tokenizer,
             rollout_func=_rollout,
         )
-        if self.ref_model is not None and not torch.cuda.is_available():
+        if self.ref_model is not None:
             speed_up_on_cpu(self._core(self.ref_model))
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stgrpo.config import Grouping, VariantRule
+from stgrpo.config import Grouping, Selection, VariantRule
 from stgrpo.variants.spatial import Spatial, apply_spatial, draw_spatial
 from stgrpo.variants.temporal import weighted_frames
 
@@ -23,13 +23,22 @@ class Variant:
         return apply_spatial(chosen, self.spatial) if self.spatial else chosen
 
 
+_SELECT = {"weighted": weighted_frames}
+
+
 def draw_variant(
-    grouping: Grouping, rule: VariantRule, frames: int, scores: Sequence[float] | None, rng: np.random.Generator
+    grouping: Grouping,
+    selection: Selection,
+    rule: VariantRule,
+    frames: int,
+    scores: Sequence[float] | None,
+    rng: np.random.Generator,
 ) -> Variant:
     """One variant of a clip of `frames` frames; every variant of a group is an independent draw.
 
     Args:
         grouping: `none` is the clip itself.
+        selection: how the importance groupings choose the frame of a segment.
         rule: sizes and magnitudes.
         frames: F, the number of frames sampled from the video.
         scores: F importance scores; needed by the importance groupings.
@@ -41,6 +50,6 @@ def draw_variant(
         found = "none" if scores is None else str(len(scores))
         raise ValueError(f"grouping '{grouping}' needs {frames} frame scores, found {found}")
     count = int(rng.integers(rule.min_frames, rule.max_frames + 1))
-    chosen = weighted_frames(scores, count, rng)
+    chosen = _SELECT[selection](scores, count, rng)
     changed = rng.random() < rule.spatial.probability
     return Variant(chosen, draw_spatial(rule.spatial, rng) if changed else None)

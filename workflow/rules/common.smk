@@ -1,7 +1,9 @@
 # All Python of the workflow: the typed configuration, patterns of wildcards, and the functions that rules ask for
 # inputs and params. No rules.
+import json
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 # The package runs from the clone, installed or not.
@@ -17,15 +19,25 @@ SOURCES_TABLE = str(Path(workflow.basedir) / "resources" / "sources.csv")
 
 try:
     EXPERIMENT = load_experiment(config)
+    SOURCES = sorted(
+        {EXPERIMENT.active.questions.source}
+        | {benchmark.source for benchmark in EXPERIMENT.benchmarks.values()}
+    )
+    REPOSITORIES = {
+        read_source(Path(SOURCES_TABLE), name).repository: name for name in SOURCES
+    }
+    for word in sys.argv[1:]:
+        cell = re.match(r"results/[^/]+/cells/([^/]+)/", word)
+        if cell and cell[1] not in EXPERIMENT.active.cells:
+            raise UserError(
+                f"{word}: scale '{EXPERIMENT.scale}' has no cell '{cell[1]}'; "
+                + suggest(cell[1], EXPERIMENT.active.cells)
+            )
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 HUB = f"resources/{EXPERIMENT.scale}/hub"  # params know no path variables
 TRAINED = EXPERIMENT.trainable
-SOURCES = sorted(
-    {EXPERIMENT.active.questions.source}
-    | {benchmark.source for benchmark in EXPERIMENT.benchmarks.values()}
-)
 
 
 def one_of(names):
@@ -38,24 +50,29 @@ def need(rule, what):
     return getattr(EXPERIMENT.active.needs[rule], what)
 
 
+def source(name):
+    """A row of the table of sources."""
+    return read_source(Path(SOURCES_TABLE), name)
+
+
 def hub_manifest(wildcards):
     """The manifest of the repository that a source comes from."""
-    repository = read_source(Path(SOURCES_TABLE), wildcards.source).repository
-    return f"resources/<scale>/hub/{repository}/manifest.json"
+    return f"resources/<scale>/hub/{source(wildcards.source).repository}/manifest.json"
+
+
+def source_spec(wildcards):
+    """The row itself is a param: a row added to the table refetches nothing."""
+    return json.dumps(asdict(source(wildcards.source)))
 
 
 def lock_of_questions(wildcards):
     """The lock of the source that a file of questions is made from."""
-    if wildcards.questions == "train":
-        source = EXPERIMENT.active.questions.source
-    else:
-        source = EXPERIMENT.benchmarks[wildcards.questions].source
-    return f"resources/<scale>/{source}.json"
+    return f"resources/<scale>/{specs.source_of(EXPERIMENT, wildcards.questions)}.json"
 
 
 # Specs are JSON, whose braces only functions keep from being taken for wildcards.
 def world_spec(wildcards):
-    return specs.world_spec(EXPERIMENT).canonical()
+    return specs.world_spec(EXPERIMENT, REPOSITORIES[wildcards.repository]).canonical()
 
 
 def warm_policy_spec(wildcards):
@@ -91,6 +108,14 @@ def eval_spec(wildcards):
     ).canonical()
 
 
+def spec_hashes(cell, seed):
+    """Hashes of the specs whose predictions count for a cell."""
+    return [
+        specs.eval_spec(EXPERIMENT, cell, int(seed), part).hash()
+        for part in EXPERIMENT.active.evaluation.parts
+    ]
+
+
 def policy_of_cell(wildcards):
     """A cell's own weights; for an untrained one those that the others start from."""
     if wildcards.cell in TRAINED:
@@ -107,11 +132,7 @@ def questions_of_part(wildcards):
 
 
 def eval_hashes(wildcards):
-    """Hashes of the specs whose predictions may be graded."""
-    return [
-        specs.eval_spec(EXPERIMENT, wildcards.cell, int(wildcards.seed), part).hash()
-        for part in EXPERIMENT.active.evaluation.parts
-    ]
+    return spec_hashes(wildcards.cell, wildcards.seed)
 
 
 def examined():
@@ -147,4 +168,9 @@ def table_spec(wildcards):
         caption=table.caption,
         rows=table_rows(wildcards.table),
         columns=[(name, EXPERIMENT.benchmarks[name].title) for name in table.columns],
+        specs={
+            f"{row.cell}/seed{seed}": ",".join(spec_hashes(row.cell, seed))
+            for row in table_rows(wildcards.table)
+            for seed in seeds_of(row.cell)
+        },
     ).model_dump_json()

@@ -4,12 +4,13 @@
 
 
 rule world:
-    """Render the demo's world and write its corpora as the Hub lays them out."""
+    """Render the demo's world and write one corpus as the Hub lays it out."""
     output:
-        "resources/<scale>/hub/Video-R1/Video-R1-data/manifest.json",
-        "resources/<scale>/hub/lmms-eval/TempCompass/manifest.json",
+        "resources/<scale>/hub/{repository}/manifest.json",
     log:
-        "results/<scale>/logs/world.log",
+        "results/<scale>/logs/world/{repository}.log",
+    wildcard_constraints:
+        repository=one_of(REPOSITORIES),
     resources:
         mem_mb=need("world", "mem_mb"),
         runtime=need("world", "runtime"),

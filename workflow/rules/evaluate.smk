@@ -38,6 +38,7 @@ rule grade:
             part=EXPERIMENT.active.evaluation.parts,
         ),
         questions=collect("results/<scale>/questions/{name}.jsonl", name=examined()),
+        policy=policy_of_cell,
     output:
         "results/<scale>/cells/{cell}/seed{seed}/metrics.json",
     log:
@@ -47,5 +48,5 @@ rule grade:
         specs=eval_hashes,
     shell:
         "python -m stgrpo grade --cell {wildcards.cell} --seed {wildcards.seed}"
-        " --specs {params.specs} --predictions {input.predictions:q}"
+        " --policy {input.policy:q} --specs {params.specs} --predictions {input.predictions:q}"
         " --questions {input.questions:q} --out {output:q} > {log:q} 2>&1"

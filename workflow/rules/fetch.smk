@@ -6,8 +6,7 @@
 rule fetch:
     """Bring one source."""
     input:
-        manifest=hub_manifest,
-        table=SOURCES_TABLE,
+        hub_manifest,
     output:
         "resources/<scale>/{source}.json",
     log:
@@ -17,6 +16,7 @@ rule fetch:
         runtime=need("fetch", "runtime"),
     params:
         hub=lambda wildcards: HUB,
+        source=source_spec,
     shell:
-        "python -m stgrpo fetch --source {wildcards.source} --sources {input.table:q}"
+        "python -m stgrpo fetch --source {params.source:q}"
         " --hub {params.hub:q} --lock {output:q} > {log:q} 2>&1"
