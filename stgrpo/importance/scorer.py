@@ -69,7 +69,8 @@ def load_scorer(path: str | Path) -> Scorer:
     """
     if not (Path(path) / "config.json").is_file():
         raise UserError(f"{path}: no config.json, so no scorer; expected a folder written by save_pretrained")
-    model = LlavaOnevisionForConditionalGeneration.from_pretrained(path)
+    kind: Any = LlavaOnevisionForConditionalGeneration
+    model = kind.from_pretrained(path)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return Scorer(model.eval().to(device), AutoTokenizer.from_pretrained(path))
 

@@ -55,9 +55,8 @@ def load_policy(path: str | Path) -> Policy:
     """
     if not (Path(path) / "config.json").is_file():
         raise UserError(f"{path}: no config.json, so no policy; expected a folder written by save_pretrained")
-    model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-        path, dtype=torch.float32, attn_implementation="sdpa"
-    )
+    kind: Any = Qwen2_5_VLForConditionalGeneration
+    model = kind.from_pretrained(path, dtype=torch.float32, attn_implementation="sdpa")
     speed_up_on_cpu(model)
     return Policy(model.to("cuda" if torch.cuda.is_available() else "cpu"), AutoTokenizer.from_pretrained(path))
 
