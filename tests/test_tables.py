@@ -26,7 +26,7 @@ MEASURED = [
 GOLDEN = r"""% scale: demo
 \begin{table}
 \centering
-\caption{Groups \& gains. Scale 'demo': rendered videos and tiny models, not the paper's data. Percent, ± standard error of one evaluation; one seed; questions: TempCompass: 600, MMVU\_mc: 625.}
+\caption{Groups \& gains. Scale 'demo': rendered videos and tiny models, not the paper's data. Percent, $\pm$ standard error of one evaluation; one seed; questions: TempCompass: 600, MMVU\_mc: 625.}
 \label{tab:table2}
 \begin{tabular}{lcc}
 \toprule

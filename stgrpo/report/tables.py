@@ -20,6 +20,7 @@ _SPECIAL = {
     "_": r"\_",
     "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}",
+    "±": r"$\pm$",
 }
 CSV_COLUMNS = (
     "table",
