@@ -42,9 +42,8 @@ def main() -> None:
             for name, sample in (("greedy", greedy), ("sampled", keyed)):
                 answers = generate(policy, prompts, shown, sample, scale.evaluation.max_tokens)
                 right[name] += sum(extract(policy.text(a)) == q.answer for a, q in zip(answers, part, strict=True))
-        print(
-            folder, ", ".join(f"{name} {100 * count / len(questions):.1f}" for name, count in right.items()), flush=True
-        )
+        shares = (f"{name} {100 * count / len(questions):.1f}" for name, count in right.items())
+        print(folder, ", ".join(shares), flush=True)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,8 @@ ESCAPES = [
     ("~", r"\textasciitilde{}"),
     ("a_b & 5% {x}", r"a\_b \& 5\% \{x\}"),
     (r"\alpha$", r"\textbackslash{}alpha\$"),
-    ("plain (M=2, G=4) ±", "plain (M=2, G=4) ±"),
+    ("plain (M=2, G=4)", "plain (M=2, G=4)"),
+    ("1 ± 2", r"1 $\pm$ 2"),
 ]
 
 

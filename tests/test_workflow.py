@@ -82,7 +82,8 @@ def test_table_names_its_scale_and_comes_from_the_predictions(clone: Path):
         json.loads(line) for line in (clone / "results/smoke/questions/tempcompass.jsonl").read_text().splitlines()
     ]
     truth = {q["id"]: q["answer"] for q in asked}
-    right = [f"<answer> {truth[p['question']]} </answer>" in p["text"] for p in predictions]
+    tags = [re.search(r"<answer>(.*?)</answer>", p["text"], re.DOTALL) for p in predictions]
+    right = [bool(t) and t[1].strip() == truth[p["question"]] for t, p in zip(tags, predictions, strict=True)]
     share = 100 * sum(right) / len(asked)
     row = next(row for row in rows if ",st-grpo," in row)
     assert f",{share:.4f}," in row
