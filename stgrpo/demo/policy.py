@@ -1,7 +1,5 @@
 """A Qwen2.5-VL of about 0.6 M parameters with a tokenizer for the rendered world, untrained."""
 
-import itertools
-
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
@@ -93,9 +91,3 @@ def make_policy(seed: int) -> Policy:
     model = Qwen2_5_VLForConditionalGeneration(config)
     model.generation_config.eos_token_id = token["<|im_end|>"]
     return Policy(model, tokenizer)
-
-
-def vocabulary_of_world() -> set[str]:
-    """Every word that a question of the world may hold."""
-    texts = [world.question_text(f, s) for f, s in itertools.product(world.FAMILIES, world.SHAPES)]
-    return {word.strip("?") for text in texts for word in text.split()}
