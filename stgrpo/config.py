@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from stgrpo.errors import UserError
 
-Algorithm = Literal["grpo"]
-Grouping = Literal["none", "importance+spatial"]
-Selection = Literal["weighted"]
+Algorithm = Literal["grpo", "dr_grpo"]
+Grouping = Literal["none", "deterministic", "stochastic", "importance", "importance+spatial"]
+Selection = Literal["weighted", "top"]
+Sharding = Literal["ddp", "zero2", "zero3"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]  # what a person types in a target
 Need = Literal["world", "fetch", "prepare", "warm", "score", "train", "evaluate"]
 
@@ -62,11 +63,26 @@ class SpatialRule(Frozen):
     zoom: float = Field(default=0.1, ge=0, lt=1, description="scale drawn from 1 - x to 1 + x")
 
 
+class TemporalRule(Frozen):
+    """Crop and stride in time of a stochastic variant (paper section 4)."""
+
+    probability: float = Field(default=0.5, ge=0, le=1, description="of a variant being cut at all")
+    shortest: float = Field(default=0.6, gt=0, le=1, description="least share of the frames that a crop keeps")
+    longest: float = Field(default=0.9, gt=0, le=1, description="largest share")
+    max_stride: int = Field(default=3, ge=1, description="every first to every so many-th frame of the crop is taken")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _in_order(self, "shortest", "longest")
+        return self
+
+
 class VariantRule(Frozen):
     """How the M variants of a video are drawn (paper section 4)."""
 
     min_frames: int = Field(default=2, ge=1, description="least number K of frames of an importance variant")
     max_frames: int = Field(default=6, ge=1, description="largest K")
+    temporal: TemporalRule = TemporalRule()
     spatial: SpatialRule = SpatialRule()
 
     @model_validator(mode="after")
@@ -158,7 +174,11 @@ class Scale(Frozen):
     questions: Questions
     training: Training = Training()
     evaluation: Evaluation
-    micro_rows: int = Field(default=8, ge=1, description="answers in one forward and backward pass")
+    tables: list[str] = Field(description="tables that are made at this scale")
+    figures: list[str] = Field(default=[], description="figures that are made at this scale")
+    processes: int = Field(default=1, ge=1, description="of one training, one a GPU")
+    sharding: Sharding = Field(default="ddp", description="how several processes share a training")
+    micro_rows: int = Field(default=8, ge=1, description="answers in one forward and backward pass of a process")
     save_steps: int = Field(default=100, ge=1, description="steps between two checkpoints")
     world: dict[str, Corpus] = Field(description="the corpora that are rendered, by source")
     warm: Warm
@@ -170,9 +190,11 @@ class Scale(Frozen):
             raise ValueError(f"needs: no entry for {', '.join(missing)}")
         if "{question}" not in self.prompt:
             raise ValueError("prompt: must contain {question}")
-        if self.training.answers_per_step % self.micro_rows:
-            answers = self.training.answers_per_step
-            raise ValueError(f"micro_rows = {self.micro_rows} does not divide {answers} answers a step")
+        if self.training.answers_per_step % (self.micro_rows * self.processes):
+            raise ValueError(
+                f"micro_rows = {self.micro_rows} times processes = {self.processes} does not divide "
+                f"{self.training.answers_per_step} answers a step"
+            )
         return self
 
 
@@ -203,12 +225,37 @@ class Row(Frozen):
     label: str
 
 
+class Average(Frozen):
+    """One more column: the unweighted mean of some benchmarks."""
+
+    title: str
+    over: list[str] = Field(min_length=1)
+
+
 class Table(Frozen):
-    """One table: which cells, which benchmarks."""
+    """One table: which cells, which benchmarks, which means of them."""
 
     caption: str
     rows: list[Row]
     columns: list[str]
+    averages: list[Average] = []
+    omitted: list[str] = Field(default=[], description="rows of the paper's table that no cell stands for")
+
+
+class Panel(Frozen):
+    """One of a figure's coordinate systems: the cells whose curves it compares."""
+
+    title: str
+    cells: list[str] = Field(min_length=1)
+
+
+class Figure(Frozen):
+    """A training metric of some cells over the steps."""
+
+    caption: str
+    metric: str = Field(description="a column of train.jsonl")
+    label: str = Field(description="what stands at the axis")
+    panels: list[Panel] = Field(min_length=1)
 
 
 class Experiment(Frozen):
@@ -220,6 +267,7 @@ class Experiment(Frozen):
     cells: dict[Name, Cell]
     benchmarks: dict[str, Benchmark]
     tables: dict[str, Table]
+    figures: dict[str, Figure] = {}
 
     @property
     def active(self) -> Scale:
@@ -298,11 +346,21 @@ def _problems(experiment: Experiment) -> list[str]:
         for part, benchmarks in scale.evaluation.parts.items():
             for name in benchmarks:
                 check(f"scales.{scale_name}.evaluation.parts.{part}", name, experiment.benchmarks, "benchmark")
+        for what, known in (("tables", experiment.tables), ("figures", experiment.figures)):
+            for name in getattr(scale, what):
+                check(f"scales.{scale_name}.{what}", name, known, what[:-1])
     for name, table in experiment.tables.items():
         for row in table.rows:
             check(f"tables.{name}.rows", row.cell, experiment.cells, "cell")
         for column in table.columns:
             check(f"tables.{name}.columns", column, experiment.benchmarks, "benchmark")
+        for average in table.averages:
+            for column in average.over:
+                check(f"tables.{name}.averages", column, dict.fromkeys(table.columns), "column")
+    for name, figure in experiment.figures.items():
+        for panel in figure.panels:
+            for cell in panel.cells:
+                check(f"figures.{name}.panels", cell, experiment.cells, "cell")
     return found or _unevaluated(experiment)
 
 
@@ -312,8 +370,8 @@ def _unevaluated(experiment: Experiment) -> list[str]:
     return [
         f"tables.{name}.columns: scale '{experiment.scale}' does not evaluate '{column}'; "
         f"add it to scales.{experiment.scale}.evaluation.parts"
-        for name, table in experiment.tables.items()
-        for column in table.columns
+        for name in experiment.active.tables
+        for column in experiment.tables[name].columns
         if column not in evaluated
     ]
 

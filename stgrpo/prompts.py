@@ -8,7 +8,16 @@ from stgrpo.records import Question
 
 LETTERS = "ABCDEFGHIJ"
 
-_DEMANDS = {"multiple choice": "Between the answer tags write only the letter of the option that you choose."}
+_NUMBER = "Between the answer tags write only the number, in digits."
+_DEMANDS = {
+    "multiple choice": "Between the answer tags write only the letter of the option that you choose.",
+    "caption matching": "Between the answer tags write only the label of the option that you choose, such as Option 1.",
+    "yes or no": "Between the answer tags write only yes or no.",
+    "numerical": _NUMBER,
+    "regression": _NUMBER,
+    "OCR": "Between the answer tags write the text that is shown, and nothing else.",
+    "free-form": "Between the answer tags write your answer in words.",
+}
 
 
 def render(question: Question, template: str) -> str:

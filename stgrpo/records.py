@@ -5,6 +5,12 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 
+KINDS = (
+    *("multiple choice", "numerical", "OCR", "free-form", "regression"),  # Video-R1's problem_type
+    *("yes or no", "caption matching"),  # TempCompass has these besides
+)
+
+
 class Record:
     """To and from a row of a JSON lines file."""
 
@@ -38,8 +44,8 @@ class Question(Record):
         video: path from the root of the project.
         text: without options.
         options: as the source writes them ("A. red"); empty where the answer is no choice.
-        kind: Video-R1's problem_type.
-        answer: the truth in the form of `kind`; the letter for a choice.
+        kind: one of `KINDS`.
+        answer: the truth in the form of `kind`; the letter for a multiple choice.
         source: corpus or benchmark and the part of it.
         tags: what a benchmark groups its scores by.
     """
@@ -97,10 +103,19 @@ class Prediction(Record):
 
 @dataclass(frozen=True)
 class Score(Record):
-    """One benchmark's score of one cell: percent, its standard error, questions scored, answers without a tag."""
+    """One benchmark's score of one cell.
+
+    Attributes:
+        value: percent.
+        standard_error: of the value, percent.
+        n: questions scored.
+        unparsed: answers without an answer tag.
+        parts: percent by the benchmark's own parts (durations, tasks, tracks).
+    """
 
     benchmark: str
     value: float
     standard_error: float
     n: int
     unparsed: int
+    parts: Mapping[str, float]
