@@ -8,10 +8,18 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import binomtest, chisquare, entropy
 
-from stgrpo.config import SpatialRule, VariantRule
-from stgrpo.variants.draw import Variant, draw_variant
+from stgrpo.config import Grouping, Selection, SpatialRule, TemporalRule, VariantRule
+from stgrpo.variants.draw import Strategy, Variant, draw_variant
 from stgrpo.variants.spatial import Spatial, apply_spatial, draw_spatial
-from stgrpo.variants.temporal import importance_weights, mean_entropy, segments, weighted_frames
+from stgrpo.variants.temporal import (
+    cropped,
+    every,
+    importance_weights,
+    mean_entropy,
+    segments,
+    top_frames,
+    weighted_frames,
+)
 
 RULE = VariantRule()
 UNLIKELY = 1e-3  # a fixed seed either passes this or does not; a wrong distribution falls far below it
@@ -72,7 +80,7 @@ def test_frames_of_a_segment_are_drawn_by_softmax():
 
 def test_segments_are_drawn_independently():
     rng = np.random.default_rng(21)
-    found = Counter(weighted_frames([0.0, 0.0, 0.0, 0.0], 2, rng) for _ in range(4000))
+    found = Counter(weighted_frames([0.0, 0.0, 0.0, 0.0], 2, rng) for _ in range(10_000))
     assert chisquare([found[a, b] for a in (0, 1) for b in (2, 3)]).pvalue > UNLIKELY
 
 
@@ -99,12 +107,64 @@ def test_one_certain_frame_has_no_entropy():
     assert mean_entropy([0.0, 30.0], 1) == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("frames", "variants", "expected"),
+    [
+        (16, 2, [(0, 2, 4, 6, 8, 10, 12, 14), (1, 3, 5, 7, 9, 11, 13, 15)]),
+        (16, 4, [(0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15)]),
+        (10, 4, [(0, 4, 8), (1, 5, 9), (2, 6), (3, 7)]),
+        (4, 2, [(0, 2), (1, 3)]),
+    ],
+)
+def test_deterministic_variants_by_hand(frames: int, variants: int, expected: list[tuple[int, ...]]):
+    assert [every(frames, number, variants) for number in range(variants)] == expected
+
+
+def test_top_takes_the_first_best_frame_of_every_segment():
+    """Segments of 16 / 3: frames 0-4, 5-9 and 10-15."""
+    scores = [0.1, 0.7, 0.2, 0.7, 0.0, -0.9, -0.3, -0.2, -0.8, -0.5, 0.3, 0.3, 0.3, 0.3, 0.3, 0.4]
+    assert top_frames(scores, 3, np.random.default_rng(0)) == (1, 7, 15)
+    assert top_frames(scores[:4], 6, np.random.default_rng(0)) == (0, 1, 2, 3)
+
+
+def test_crops_by_their_distribution():
+    """F = 16: round(U(9.6, 14.4)) is 10 to 14 with shares 0.9, 1, 1, 1, 0.9 of 4.8; starts and strides are uniform."""
+    rng = np.random.default_rng(22)
+    drawn = [cropped(16, TemporalRule(), rng) for _ in range(10_000)]
+    strides = Counter(frames[1] - frames[0] for frames in drawn)
+    assert chisquare([strides[stride] for stride in (1, 2, 3)]).pvalue > UNLIKELY
+    whole = [frames for frames in drawn if frames[1] - frames[0] == 1]  # the others do not show where the crop ends
+    lengths = Counter(map(len, whole))
+    expected = np.array([0.9, 1, 1, 1, 0.9]) / 4.8 * len(whole)
+    assert set(lengths) == set(range(10, 15))
+    assert chisquare([lengths[length] for length in range(10, 15)], expected).pvalue > UNLIKELY
+    for length in range(10, 15):
+        starts = Counter(frames[0] for frames in whole if len(frames) == length)
+        assert chisquare([starts[start] for start in range(17 - length)]).pvalue > UNLIKELY
+
+
+def test_a_crop_keeps_its_stride_and_two_frames():
+    for seed in range(300):
+        frames = cropped(4, TemporalRule(), np.random.default_rng(seed))
+        assert len(frames) >= 2
+        assert set(np.diff(frames)) in ({1}, {2}, {3})
+        assert max(frames) < 4
+
+
 # Draws.
 
 
-def draw(seed: int, grouping="importance+spatial", frames: int = 16, rule: VariantRule = RULE) -> Variant:
-    scores = np.linspace(-0.5, 0.5, frames).tolist()
-    return draw_variant(grouping, "weighted", rule, frames, scores, np.random.default_rng(seed))
+def draw(
+    seed: int,
+    grouping: Grouping = "importance+spatial",
+    frames: int = 16,
+    rule: VariantRule = RULE,
+    selection: Selection = "weighted",
+    number: int = 0,
+) -> Variant:
+    scores = np.linspace(-0.5, 0.5, frames).tolist() if grouping.startswith("importance") else None
+    strategy = Strategy(grouping, selection, 2, rule)
+    return draw_variant(strategy, number, frames, scores, np.random.default_rng(seed))
 
 
 def test_the_same_seed_gives_the_same_variant():
@@ -117,7 +177,7 @@ def test_other_seeds_give_other_variants():
 
 def test_no_grouping_is_the_clip_itself():
     clip = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
-    variant = draw_variant("none", "weighted", RULE, 5, None, np.random.default_rng(0))
+    variant = draw(0, "none", frames=5)
     assert variant == Variant((0, 1, 2, 3, 4), None)
     assert np.array_equal(variant.apply(clip), clip)
 
@@ -128,7 +188,33 @@ def test_no_grouping_is_the_clip_itself():
 def test_importance_needs_a_score_of_every_frame(scores: list[float] | None, found: str):
     text = rf"^grouping 'importance\+spatial' needs 16 frame scores, found {found}$"
     with pytest.raises(ValueError, match=text):
-        draw_variant("importance+spatial", "weighted", RULE, 16, scores, np.random.default_rng(0))
+        strategy = Strategy("importance+spatial", "weighted", 2, RULE)
+        draw_variant(strategy, 0, 16, scores, np.random.default_rng(0))
+
+
+def test_deterministic_draws_nothing():
+    assert {draw(seed, "deterministic", number=1) for seed in range(20)} == {Variant(tuple(range(1, 16, 2)), None)}
+
+
+def test_cells_that_differ_in_one_knob_share_the_rest():
+    """Frames of importance with and without the picture's change; the picture's change of weighted and top."""
+    for seed in range(50):
+        both = draw(seed)
+        assert draw(seed, "importance") == Variant(both.frames, None)
+        top = draw(seed, selection="top")
+        assert (top.spatial, len(top.frames)) == (both.spatial, len(both.frames))
+
+
+def test_stochastic_variants_are_cut_and_changed_half_of_the_time_each():
+    drawn = [draw(seed, "stochastic") for seed in range(10_000)]
+    cut, changed = ([bool(test(v)) for v in drawn] for test in (lambda v: len(v.frames) < 16, lambda v: v.spatial))
+    table = Counter(zip(cut, changed, strict=True))
+    assert chisquare([table[a, b] for a in (False, True) for b in (False, True)]).pvalue > UNLIKELY
+
+
+def test_stochastic_without_probability_is_the_clip():
+    rule = VariantRule(temporal=TemporalRule(probability=0), spatial=SpatialRule(probability=0))
+    assert {draw(seed, "stochastic", rule=rule) for seed in range(20)} == {Variant(tuple(range(16)), None)}
 
 
 def test_a_variant_shows_its_frames_in_order():
@@ -138,7 +224,7 @@ def test_a_variant_shows_its_frames_in_order():
 
 @pytest.fixture(scope="module")
 def many() -> list[Variant]:
-    return [draw(seed) for seed in range(5000)]
+    return [draw(seed) for seed in range(10_000)]
 
 
 def test_the_number_of_frames_is_uniform_from_two_to_six(many: list[Variant]):
@@ -179,12 +265,12 @@ def colours(*rgb: tuple[int, int, int]) -> np.ndarray:
 
 def test_magnitudes_are_uniform_around_neutral():
     rule, rng = SpatialRule(hue=0.25), np.random.default_rng(0)
-    drawn = [draw_spatial(rule, rng) for _ in range(2000)]
+    drawn = [draw_spatial(rule, rng) for _ in range(10_000)]
     spreads = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.25, "rotation": 10.0, "zoom": 0.1}
     for name, spread in spreads.items():
         values = np.array([getattr(spatial, name) for spatial in drawn]) - getattr(NEUTRAL, name)
         counts, _ = np.histogram(values, bins=10, range=(-spread, spread))
-        assert counts.sum() == 2000, f"{name} leaves its bounds"
+        assert counts.sum() == 10_000, f"{name} leaves its bounds"
         assert chisquare(counts).pvalue > UNLIKELY, name
     shifts = np.array([spatial.shift for spatial in drawn])
     assert (np.abs(shifts).max(0) <= 0.1).all()

@@ -11,7 +11,7 @@ from stgrpo.policy.sampling import key
 from stgrpo.prompts import render
 from stgrpo.records import Question
 from stgrpo.specs import TrainSpec
-from stgrpo.variants.draw import Variant, draw_variant
+from stgrpo.variants.draw import Strategy, Variant, draw_variant
 from stgrpo.video import FrameReader
 
 
@@ -41,6 +41,7 @@ class Rollouts:
     ) -> None:
         self.spec, self.policy = spec, policy
         self.questions, self.scores, self.reader = questions, scores, reader
+        self.strategy = Strategy(spec.grouping, spec.selection, spec.variants, spec.training.variant)
 
     def rows(self, ids: Sequence[str], step: int, first: int) -> list[Row]:
         """The rows of one rank's batch.
@@ -65,9 +66,7 @@ class Rollouts:
         return self.reader.read(self.questions[name].video, self.spec.training.frames)
 
     def _variant(self, name: str, frames: np.ndarray, number: int, step: int) -> tuple[Variant, Clip, list[int]]:
-        spec = self.spec
-        rng = np.random.default_rng(key("variant", spec.seed, step, name, number))
-        rule, scores = spec.training.variant, self.scores.get(name)
-        variant = draw_variant(spec.grouping, spec.selection, rule, len(frames), scores, rng)
+        rng = np.random.default_rng(key("variant", self.spec.seed, step, name, number))
+        variant = draw_variant(self.strategy, number, len(frames), self.scores.get(name), rng)
         clip = make_clip(variant.apply(frames))
-        return variant, clip, self.policy.prompt_ids(render(self.questions[name], spec.prompt), clip)
+        return variant, clip, self.policy.prompt_ids(render(self.questions[name], self.spec.prompt), clip)

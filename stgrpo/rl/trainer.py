@@ -51,7 +51,8 @@ from stgrpo.rl.rollouts import Rollouts, Row
 from stgrpo.specs import TrainSpec
 from stgrpo.variants.temporal import mean_entropy
 
-_LOSSES = {"grpo": ("grpo", "group")}  # TRL's loss_type and scale_rewards of an algorithm
+# TRL's loss_type and scale_rewards of an algorithm. Dr.GRPO divides by a constant length and not by the spread.
+_LOSSES = {"grpo": ("grpo", "group"), "dr_grpo": ("dr_grpo", "none")}
 
 
 def trainer_config(spec: TrainSpec, output: Path, micro_rows: int, save_steps: int, world_size: int = 1) -> GRPOConfig:

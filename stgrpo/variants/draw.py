@@ -7,7 +7,10 @@ import numpy as np
 
 from stgrpo.config import Grouping, Selection, VariantRule
 from stgrpo.variants.spatial import Spatial, apply_spatial, draw_spatial
-from stgrpo.variants.temporal import weighted_frames
+from stgrpo.variants.temporal import cropped, every, top_frames, weighted_frames
+
+SPATIAL = ("stochastic", "importance+spatial")  # the groupings that change the picture
+_SELECT = {"weighted": weighted_frames, "top": top_frames}
 
 
 @dataclass(frozen=True)
@@ -23,33 +26,52 @@ class Variant:
         return apply_spatial(chosen, self.spatial) if self.spatial else chosen
 
 
-_SELECT = {"weighted": weighted_frames}
+@dataclass(frozen=True)
+class Strategy:
+    """How a cell makes variants: `grouping` names the strategy, `selection` how importance chooses in a segment."""
+
+    grouping: Grouping
+    selection: Selection
+    variants: int
+    rule: VariantRule
 
 
 def draw_variant(
-    grouping: Grouping,
-    selection: Selection,
-    rule: VariantRule,
-    frames: int,
-    scores: Sequence[float] | None,
-    rng: np.random.Generator,
+    strategy: Strategy, number: int, frames: int, scores: Sequence[float] | None, rng: np.random.Generator
 ) -> Variant:
-    """One variant of a clip of `frames` frames; every variant of a group is an independent draw.
+    """Variant `number` of M of a clip of `frames` frames; but for `deterministic` every one is an independent draw.
+
+    Frames and picture are drawn from streams of their own, so that cells that differ in one share the other.
 
     Args:
-        grouping: `none` is the clip itself.
-        selection: how the importance groupings choose the frame of a segment.
-        rule: sizes and magnitudes.
+        strategy: of the cell.
+        number: 0..M-1.
         frames: F, the number of frames sampled from the video.
         scores: F importance scores; needed by the importance groupings.
         rng: seeded from what identifies the draw, never from the state of a rank.
+
+    Raises:
+        ValueError: scores are needed and are missing or not one a frame.
     """
-    if grouping == "none":
-        return Variant(tuple(range(frames)), None)
+    in_time, in_space = rng.spawn(2)
+    chosen = _frames(strategy, number, frames, scores, in_time)
+    spatial = strategy.rule.spatial
+    changed = strategy.grouping in SPATIAL and in_space.random() < spatial.probability
+    return Variant(chosen, draw_spatial(spatial, in_space) if changed else None)
+
+
+def _frames(
+    strategy: Strategy, number: int, frames: int, scores: Sequence[float] | None, rng: np.random.Generator
+) -> tuple[int, ...]:
+    rule = strategy.rule
+    if strategy.grouping == "deterministic":
+        return every(frames, number, strategy.variants)
+    if strategy.grouping == "stochastic" and rng.random() < rule.temporal.probability:
+        return cropped(frames, rule.temporal, rng)
+    if strategy.grouping in ("none", "stochastic"):
+        return tuple(range(frames))
     if scores is None or len(scores) != frames:
         found = "none" if scores is None else str(len(scores))
-        raise ValueError(f"grouping '{grouping}' needs {frames} frame scores, found {found}")
+        raise ValueError(f"grouping '{strategy.grouping}' needs {frames} frame scores, found {found}")
     count = int(rng.integers(rule.min_frames, rule.max_frames + 1))
-    chosen = _SELECT[selection](scores, count, rng)
-    changed = rng.random() < rule.spatial.probability
-    return Variant(chosen, draw_spatial(rule.spatial, rng) if changed else None)
+    return _SELECT[strategy.selection](scores, count, rng)

@@ -1,8 +1,26 @@
-"""Which frames a variant shows."""
+"""Which frames of the sampled clip a variant shows."""
 
 from collections.abc import Sequence
 
 import numpy as np
+
+from stgrpo.config import TemporalRule
+
+
+def every(frames: int, number: int, variants: int) -> tuple[int, ...]:
+    """Deterministic: from frame `number` on every `variants`-th one; together the variants show each frame once."""
+    return tuple(range(number, frames, variants))
+
+
+def cropped(frames: int, rule: TemporalRule, rng: np.random.Generator) -> tuple[int, ...]:
+    """Stochastic: a stretch of the clip, then every first to every third frame of it; two frames at least.
+
+    Length: round(U(0.6, 0.9) * frames), its start uniform, the stride uniform in 1..3, by the defaults of the rule.
+    """
+    length = max(2, round(rng.uniform(rule.shortest, rule.longest) * frames))
+    start = int(rng.integers(0, frames - length + 1))
+    stride = min(int(rng.integers(1, rule.max_stride + 1)), length - 1)
+    return tuple(range(start, start + length, stride))
 
 
 def segments(frames: int, count: int) -> list[range]:
@@ -20,6 +38,12 @@ def weighted_frames(scores: Sequence[float], count: int, rng: np.random.Generato
     """One frame of every segment, drawn by Eq. 5; ascending."""
     parts = segments(len(scores), min(count, len(scores)))
     return tuple(int(rng.choice(part, p=importance_weights([scores[f] for f in part]))) for part in parts)
+
+
+def top_frames(scores: Sequence[float], count: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """The best frame of every segment, the first of equals; variants then differ by `count` (paper Table 5)."""
+    parts = segments(len(scores), min(count, len(scores)))
+    return tuple(max(part, key=lambda frame: scores[frame]) for part in parts)
 
 
 def mean_entropy(scores: Sequence[float], count: int) -> float:
