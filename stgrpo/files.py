@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from stgrpo.errors import UserError
 from stgrpo.records import Record
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 
 @contextmanager
@@ -71,12 +72,25 @@ def read_records(path: str | Path, kind: type[R]) -> list[R]:
     Raises:
         UserError: the file is missing, or a line is no such record (its number is named).
     """
+    return _read_lines(path, lambda text: kind.from_row(json.loads(text)))
+
+
+def read_rows(path: str | Path) -> list[dict[str, Any]]:
+    """Read a file of one JSON object a line.
+
+    Raises:
+        UserError: the file is missing, or a line is no JSON (its number is named).
+    """
+    return _read_lines(path, json.loads)
+
+
+def _read_lines(path: str | Path, parse: Callable[[str], T]) -> list[T]:
     found = []
     try:
         with Path(path).open(encoding="utf-8") as lines:
             for number, text in enumerate(lines, 1):
                 try:
-                    found.append(kind.from_row(json.loads(text)))
+                    found.append(parse(text))
                 except (ValueError, TypeError) as error:
                     raise UserError(f"{path}:{number}: {error}; remove the file and run again") from None
     except FileNotFoundError:

@@ -11,7 +11,7 @@ import stgrpo
 
 PACKAGE = Path(stgrpo.__file__).parent
 LAYERS = (
-    {"errors", "config", "records", "files", "provenance", "specs", "state"},
+    {"errors", "config", "records", "files", "provenance", "progress", "specs", "state"},
     {"prompts", "answers"},
     {"policy", "importance", "variants", "video"},
     {"data", "rl", "benchmarks", "report", "demo"},

@@ -6,14 +6,21 @@ from io import StringIO
 import pytest
 
 from stgrpo.config import Row
-from stgrpo.report.tables import CSV_COLUMNS, Measured, TableSpec, escape, to_csv, to_latex
+from stgrpo.report.contents import Column, TableSpec
+from stgrpo.report.tables import CSV_COLUMNS, Measured, escape, to_csv, to_latex
+
+
+def column(name: str, title: str) -> Column:
+    return Column(name=name, title=title, over=[name])
+
 
 TABLE = TableSpec(
     name="table2",
     scale="demo",
     caption="Groups & gains.",
     rows=[Row(cell="grpo", label="GRPO"), Row(cell="st-grpo", label="ST-GRPO (100%)")],
-    columns=[("tempcompass", "TempCompass"), ("mmvu", "MMVU_mc")],
+    columns=[column("tempcompass", "TempCompass"), column("mmvu", "MMVU_mc")],
+    omitted=[],
     specs={"grpo/seed0": "aaaa", "st-grpo/seed0": "bbbb"},
 )
 MEASURED = [
@@ -26,8 +33,9 @@ MEASURED = [
 GOLDEN = r"""% scale: demo
 \begin{table}
 \centering
-\caption{Groups \& gains. Scale 'demo': rendered videos and tiny models, not the paper's data. Percent, $\pm$ standard error of one evaluation; one seed; questions: TempCompass: 600, MMVU\_mc: 625.}
+\caption{Groups \& gains. Scale 'demo': rendered videos and tiny models, not the paper's data. Percent, $\pm$ standard error of one evaluation; one seed; questions: TempCompass 600, MMVU\_mc 625.}
 \label{tab:table2}
+\resizebox{\linewidth}{!}{%
 \begin{tabular}{lcc}
 \toprule
 Method & TempCompass & MMVU\_mc \\
@@ -35,7 +43,7 @@ Method & TempCompass & MMVU\_mc \\
 GRPO & 60.0 {\scriptsize$\pm$2.0} & 51.3 {\scriptsize$\pm$1.9} \\
 ST-GRPO (100\%) & 62.5 {\scriptsize$\pm$2.0} & 49.0 {\scriptsize$\pm$2.2} \\
 \bottomrule
-\end{tabular}
+\end{tabular}}
 \end{table}
 """  # noqa: E501
 
@@ -49,7 +57,7 @@ def measured(*values: tuple[str, int, float], error: float = 1.0) -> list[Measur
     return [Measured(cell, seed, "tempcompass", value, error, 100, "s", "t", "c") for cell, seed, value in values]
 
 
-ONE_COLUMN = changed(columns=[("tempcompass", "TempCompass")], scale="paper")  # where the best is bold
+ONE_COLUMN = changed(columns=[column("tempcompass", "TempCompass")], scale="paper")  # where the best is bold
 
 
 def body(table: TableSpec, scores: list[Measured]) -> list[str]:
@@ -87,7 +95,7 @@ def test_escape(text: str, expected: str):
 
 def test_every_text_of_a_table_is_escaped():
     """A column's title stands in the caption too."""
-    table = changed(caption="a_1", rows=[Row(cell="grpo", label="b_2")], columns=[("tempcompass", "c_3")])
+    table = changed(caption="a_1", rows=[Row(cell="grpo", label="b_2")], columns=[column("tempcompass", "c_3")])
     text = to_latex(table, MEASURED)
     assert [text.count(escaped) for escaped in (r"a\_1", r"b\_2", r"c\_3")] == [1, 1, 2]
 
@@ -192,3 +200,28 @@ def test_csv_leaves_out_cells_of_other_tables():
         "grpo",
         "st-grpo",
     ]
+
+
+MEAN = Column(name="Avg.", title="Avg.", over=["tempcompass", "mmvu"])
+
+
+def test_a_mean_is_recomputed_from_its_columns():
+    """(60 + 51.26) / 2 = 55.63; sqrt(2^2 + 1.94^2) / 2 = 1.3932; 600 + 625 questions."""
+    table = changed(columns=[*TABLE.columns, MEAN])
+    assert body(table, MEASURED)[0].endswith(r"& 55.6 {\scriptsize$\pm$1.4} \\")
+    line = parsed(table, MEASURED)[2]
+    assert (line["column"], line["value"], line["standard_error"], line["n"]) == ("Avg.", "55.6300", "1.3932", "1225")
+    assert "Avg.: unweighted mean of 2 columns." in to_latex(table, MEASURED)
+
+
+def test_half_a_tenth_is_rounded_up():
+    """56.65 is printed as 56.7; the paper's own tables cut it off."""
+    scores = [Measured("grpo", 0, b, v, 1.0, 9, "s", "t", "c") for b, v in (("tempcompass", 56.6), ("mmvu", 56.7))]
+    table = changed(columns=[MEAN], rows=TABLE.rows[:1])
+    assert body(table, scores)[0].startswith("GRPO & 56.7 ")
+
+
+def test_rows_that_are_not_here_are_named():
+    text = to_latex(changed(omitted=["GPT-4o", "Video-R1-7B"]), MEASURED)
+    assert "Rows of the paper that are not here: GPT-4o, Video-R1-7B." in text
+    assert "not here" not in to_latex(TABLE, MEASURED)

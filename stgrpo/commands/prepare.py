@@ -1,8 +1,9 @@
 """Turn a fetched corpus or benchmark into questions; a row that cannot be used is set aside with its reason.
 
-Writes: OUT (one question a line) and ASIDE (one row set aside a line).
+Writes: OUT (one question a line) and ASIDE (a CSV for people, one row set aside a line).
 """
 
+import csv
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from stgrpo.commands import add_spec
 from stgrpo.config import FrameRule
 from stgrpo.data import video_r1
 from stgrpo.errors import UserError, VideoError
-from stgrpo.files import write_records
+from stgrpo.files import replacing, write_records
 from stgrpo.records import Question, SetAside
 from stgrpo.specs import PrepareSpec
 from stgrpo.video import FrameReader
@@ -35,7 +36,7 @@ def run(args: Namespace) -> None:
             )
         else:
             questions, aside = _benchmark(spec, args.source, reader)
-    write_records(args.aside, aside)
+    _write_aside(args.aside, aside)
     write_records(args.out, questions)
     print(f"{args.out}: {len(questions)} questions, {len(aside)} rows set aside ({args.aside.name})")
 
@@ -55,6 +56,13 @@ def _benchmark(spec: PrepareSpec, source: Path, reader: FrameReader) -> tuple[li
     if not questions:
         raise UserError(f"{source}: no usable question among {len(aside)} rows (see the rows set aside)")
     return questions, aside
+
+
+def _write_aside(path: Path, aside: list[SetAside]) -> None:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(("row", "reason"))
+        writer.writerows((row.row, row.reason) for row in aside)
 
 
 def _check(reader: FrameReader, video: str, rule: FrameRule) -> None:

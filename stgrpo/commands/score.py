@@ -3,13 +3,13 @@
 Writes: OUT, a parquet file with one row a question: id and the list of cosines.
 """
 
-import sys
 from argparse import ArgumentParser, Namespace
 from itertools import groupby
 from pathlib import Path
 
 from stgrpo.commands import add_spec, add_threads
 from stgrpo.files import read_records, replacing
+from stgrpo.progress import Progress
 from stgrpo.records import FrameScores, Question
 from stgrpo.specs import ScoreSpec
 from stgrpo.video import FrameReader
@@ -27,7 +27,6 @@ def register(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Score and write."""
     import pandas as pd
-    from tqdm import tqdm
 
     from stgrpo.importance.scorer import load_scorer, score_video
 
@@ -35,14 +34,12 @@ def run(args: Namespace) -> None:
     questions = sorted(read_records(args.questions, Question), key=lambda q: q.video)
     scorer = load_scorer(args.scorer)
     found = []
-    bar = tqdm(total=len(questions), unit="question", disable=not sys.stderr.isatty())
-    with FrameReader() as reader:
+    with FrameReader() as reader, Progress(len(questions), "question") as progress:
         for video, group in groupby(questions, key=lambda q: q.video):
             asked = list(group)
             scores = score_video(scorer, reader.read(video, spec.frames), [q.text for q in asked])
             found += [FrameScores(q.id, tuple(s)) for q, s in zip(asked, scores, strict=True)]
-            bar.update(len(asked))
-    bar.close()
+            progress.update(len(asked))
     with replacing(args.out) as temporary:
         pd.DataFrame([scored.to_row() for scored in found]).to_parquet(temporary, index=False)
     print(f"{args.out}: {len(found)} questions scored")

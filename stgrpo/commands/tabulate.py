@@ -10,7 +10,8 @@ from pathlib import Path
 from stgrpo.commands import add_spec
 from stgrpo.errors import UserError
 from stgrpo.files import read_json, write_text
-from stgrpo.report.tables import Measured, TableSpec, to_csv, to_latex
+from stgrpo.report.contents import TableSpec
+from stgrpo.report.tables import Measured, to_csv, to_latex
 
 
 def register(parser: ArgumentParser) -> None:
@@ -32,7 +33,7 @@ def run(args: Namespace) -> None:
                 f"the configuration asks for {wanted}; evaluate it again (snakemake TARGET -R evaluate)"
             )
     for row in table.rows:
-        for benchmark, _ in table.columns:
+        for benchmark in {name for column in table.columns for name in column.over}:
             if not any(m.cell == row.cell and m.benchmark == benchmark for m in measured):
                 raise UserError(f"{table.name}: no score of cell '{row.cell}' on {benchmark} among the given metrics")
     write_text(args.csv, to_csv(table, measured))

@@ -18,7 +18,12 @@ SPECIAL = (
 )
 # Ordinary tokens, not special ones: decoding drops special tokens, and the format reward would be 0 for ever.
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-_WORDS = ("What", "is", "the", "of", "?", "Options", ":", "A", "B", "C", "D", "user", "assistant")
+_WORDS = (
+    *("What", "is", "the", "of", "?", "Options", ":", "A", "B", "C", "D", "user", "assistant"),
+    *("Is", "yes", "no", "Which", "caption", "Option", "shape", "moves", "first", "cross"),
+    *("How", "many", "frames", "show", "size", "distance", "between", "and", "room", "count"),
+    *map(str, range(81)),
+)
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
     "{% for c in m['content'] %}{% if c['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>"

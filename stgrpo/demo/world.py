@@ -1,11 +1,12 @@
 """The rendered world: one shape crosses the picture for part of the clip and is asked about.
 
 Every clip shows three things, each of another form and colour. The *target* crosses the picture while it is there; the
-*stand-in*, smaller, lies still and is there whenever the target is not; the *bystander*, a small cross that no question
-is about, lies still in every frame. So a frame always shows something, and which frames matter depends on the question:
+*stand-in*, smaller, lies still and is there whenever the target is not; the *bystander*, a small cross, lies still in
+every frame. So a frame always shows something, and which frames matter depends on the question:
 that is what the frame scorer must learn.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,18 +21,24 @@ DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 FAMILIES = ("colour", "direction")
 
 _BACKGROUND = 24
-_TARGET, _STAND_IN, _BYSTANDER = 20, 10, 10  # pixels a side
+TARGET, STAND_IN, BYSTANDER = 20, 10, 10  # pixels a side
 _SHORTEST, _LONGEST = 12, 14  # frames in which the target is there
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What happens in one clip; `visible[f]` says whether frame f shows the target."""
+    """What happens in one clip.
+
+    Attributes:
+        apart: pixels between the centres of stand-in and bystander, rounded, at least 1.
+        visible: whether frame f shows the target.
+    """
 
     shape: str
     colour: str
     direction: str
     stand_in: str
+    apart: int
     visible: tuple[bool, ...]
     frames: np.ndarray  # (FRAMES, SIZE, SIZE, 3) uint8
 
@@ -52,15 +59,23 @@ def scene(index: int, seed: int) -> Scene:
     visible = tuple(start <= f < start + length for f in range(FRAMES))
 
     frames = np.full((FRAMES, SIZE, SIZE, 3), _BACKGROUND, np.uint8)
-    still = _spot(rng, _BYSTANDER), _spot(rng, _STAND_IN)
+    still = _spot(rng, BYSTANDER), _spot(rng, STAND_IN)
     track = _track(direction, length, rng)
     for f in range(FRAMES):
-        _put(frames[f], "cross", other_colours[0], _BYSTANDER, still[0])
+        _put(frames[f], "cross", other_colours[0], BYSTANDER, still[0])
         if visible[f]:
-            _put(frames[f], shape, colour, _TARGET, track[f - start])
+            _put(frames[f], shape, colour, TARGET, track[f - start])
         else:
-            _put(frames[f], stand_in, other_colours[1], _STAND_IN, still[1])
-    return Scene(shape, colour, direction, stand_in, visible, frames)
+            _put(frames[f], stand_in, other_colours[1], STAND_IN, still[1])
+    apart = max(1, round(math.dist(*still)))  # both are as large, so corners are as far apart as centres
+    return Scene(shape, colour, direction, stand_in, apart, visible, frames)
+
+
+def quiz(shape: str, colour: str) -> np.ndarray:
+    """One picture (SIZE, SIZE, 3) uint8 of one large shape that lies still."""
+    picture = np.full((SIZE, SIZE, 3), _BACKGROUND, np.uint8)
+    _put(picture, shape, colour, TARGET, ((SIZE - TARGET) // 2, (SIZE - TARGET) // 2))
+    return picture
 
 
 def question_text(family: str, shape: str) -> str:
@@ -80,7 +95,7 @@ def _spot(rng: np.random.Generator, side: int) -> tuple[int, int]:
 
 def _track(direction: str, length: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Upper left corners of the target over `length` frames, from one edge of the picture to the other."""
-    span = SIZE - _TARGET
+    span = SIZE - TARGET
     across = int(rng.integers(0, span))
     dx, dy = DIRECTIONS[direction]
     forth = np.linspace(0, span, length).astype(int)

@@ -1,13 +1,14 @@
 """One table as LaTeX for people and as CSV, one line a number, for programs."""
 
 import csv
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from io import StringIO
 from statistics import mean
 
-from stgrpo.config import Frozen, Row
+from stgrpo.report.contents import Column, TableSpec
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -40,17 +41,6 @@ CSV_COLUMNS = (
 )
 
 
-class TableSpec(Frozen):
-    """A table of the active scale: rows of cells, columns of (benchmark, title), EvalSpec hashes by "cell/seedK"."""
-
-    name: str
-    scale: str
-    caption: str
-    rows: list[Row]
-    columns: list[tuple[str, str]]
-    specs: dict[str, str]
-
-
 @dataclass(frozen=True)
 class Measured:
     """One benchmark's score of one cell and seed; hashes of its EvalSpec and its weights' spec, commit that trained."""
@@ -72,14 +62,14 @@ def to_csv(table: TableSpec, measured: Sequence[Measured]) -> str:
     writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in table.rows:
-        for benchmark, _ in table.columns:
-            for m in _of(measured, row.cell, benchmark):
+        for column in table.columns:
+            for m in _numbers(measured, row.cell, column):
                 writer.writerow(
                     {
                         "table": table.name,
                         "scale": table.scale,
                         "row": row.label,
-                        "column": benchmark,
+                        "column": column.name,
                         "cell": m.cell,
                         "seed": m.seed,
                         "value": f"{m.value:.4f}",
@@ -96,29 +86,27 @@ def to_csv(table: TableSpec, measured: Sequence[Measured]) -> str:
 
 
 def to_latex(table: TableSpec, measured: Sequence[Measured]) -> str:
-    """A booktabs table to \\input; the first line names the scale.
+    """A booktabs table to \\input, as wide as the text (booktabs, graphicx); the first line names the scale.
 
     At paper scale the best value of a column is bold; below it no method is shown as the better one.
     """
-    best = {
-        benchmark: max(_shown(measured, row.cell, benchmark) for row in table.rows) if table.scale == "paper" else None
-        for benchmark, _ in table.columns
-    }
     lines = [
         f"% scale: {table.scale}",
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape(table.caption)} {escape(_note(table, measured))}}}",
         rf"\label{{tab:{table.name}}}",
+        r"\resizebox{\linewidth}{!}{%",
         rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
         r"\toprule",
-        " & ".join(["Method", *(escape(title) for _, title in table.columns)]) + r" \\",
+        " & ".join(["Method", *(escape(column.title) for column in table.columns)]) + r" \\",
         r"\midrule",
     ]
+    best = [_best(table, measured, column) for column in table.columns]
     for row in table.rows:
-        numbers = [_number(measured, row.cell, benchmark, best[benchmark]) for benchmark, _ in table.columns]
+        numbers = [_number(measured, row.cell, c, b) for c, b in zip(table.columns, best, strict=True)]
         lines.append(" & ".join([escape(row.label), *numbers]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
@@ -129,26 +117,58 @@ def escape(text: str) -> str:
 
 def _note(table: TableSpec, measured: Sequence[Measured]) -> str:
     seeds = len({m.seed for m in measured})
-    sizes = ", ".join(f"{title}: {max(m.n for m in measured if m.benchmark == b)}" for b, title in table.columns)
-    mean_over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
-    note = f"Percent, ± standard error of one evaluation; {mean_over}; questions: {sizes}."
+    sizes = {column.title: _numbers(measured, table.rows[0].cell, column)[0].n for column in table.columns}
+    singles = [column.title for column in table.columns if len(column.over) == 1]
+    parts = [
+        "Percent, ± standard error of one evaluation",
+        f"mean over {seeds} seeds" if seeds > 1 else "one seed",
+        "questions: " + ", ".join(f"{title} {sizes[title]}" for title in singles),
+        *(f"{c.title}: unweighted mean of {len(c.over)} columns" for c in table.columns if len(c.over) > 1),
+    ]
+    note = "; ".join(parts) + "."
+    if table.omitted:
+        note += f" Rows of the paper that are not here: {', '.join(table.omitted)}."
     if table.scale != "paper":
         note = f"Scale '{table.scale}': rendered videos and tiny models, not the paper's data. " + note
     return note
 
 
-def _number(measured: Sequence[Measured], cell: str, benchmark: str, best: float | None) -> str:
-    value = _shown(measured, cell, benchmark)
-    error = mean(m.standard_error for m in _of(measured, cell, benchmark))
-    text = rf"{value:.1f} {{\scriptsize$\pm${error:.1f}}}"
-    return rf"\textbf{{{value:.1f}}} {{\scriptsize$\pm${error:.1f}}}" if value == best else text
+def _best(table: TableSpec, measured: Sequence[Measured], column: Column) -> float | None:
+    if table.scale != "paper":
+        return None
+    return max(_shown(_numbers(measured, row.cell, column)) for row in table.rows)
 
 
-def _shown(measured: Sequence[Measured], cell: str, benchmark: str) -> float:
+def _number(measured: Sequence[Measured], cell: str, column: Column, best: float | None) -> str:
+    numbers = _numbers(measured, cell, column)
+    value, error = _shown(numbers), mean(m.standard_error for m in numbers)
+    text = rf"\textbf{{{value:.1f}}}" if value == best else f"{value:.1f}"
+    return rf"{text} {{\scriptsize$\pm${error:.1f}}}"
+
+
+def _shown(numbers: Sequence[Measured]) -> float:
     """Mean over the seeds, as printed: one decimal, half up."""
-    exact = Decimal(repr(mean(m.value for m in _of(measured, cell, benchmark))))
+    exact = Decimal(repr(mean(m.value for m in numbers)))
     return float(exact.quantize(Decimal("0.1"), ROUND_HALF_UP))
 
 
-def _of(measured: Sequence[Measured], cell: str, benchmark: str) -> list[Measured]:
-    return [m for m in measured if m.cell == cell and m.benchmark == benchmark]
+def _numbers(measured: Sequence[Measured], cell: str, column: Column) -> list[Measured]:
+    """A cell's numbers in a column, one a seed."""
+    return list(_means([m for m in measured if m.cell == cell and m.benchmark in column.over], column))
+
+
+def _means(found: Sequence[Measured], column: Column) -> Iterator[Measured]:
+    """The mean over a column's benchmarks of each seed; benchmarks have no question in common, so errors add up."""
+    for seed in sorted({m.seed for m in found}):
+        parts = [m for m in found if m.seed == seed]
+        yield Measured(
+            cell=parts[0].cell,
+            seed=seed,
+            benchmark=column.name,
+            value=mean(m.value for m in parts),
+            standard_error=math.hypot(*(m.standard_error for m in parts)) / len(parts),
+            n=sum(m.n for m in parts),
+            spec=parts[0].spec,
+            trained=parts[0].trained,
+            commit=parts[0].commit,
+        )

@@ -13,7 +13,7 @@ from stgrpo import specs
 from stgrpo.config import load_experiment, suggest
 from stgrpo.data.sources import read_source
 from stgrpo.errors import UserError
-from stgrpo.report.tables import TableSpec
+from stgrpo.report import contents
 
 SOURCES_TABLE = str(Path(workflow.basedir) / "resources" / "sources.csv")
 
@@ -108,14 +108,6 @@ def eval_spec(wildcards):
     ).canonical()
 
 
-def spec_hashes(cell, seed):
-    """Hashes of the specs whose predictions count for a cell."""
-    return [
-        specs.eval_spec(EXPERIMENT, cell, int(seed), part).hash()
-        for part in EXPERIMENT.active.evaluation.parts
-    ]
-
-
 def policy_of_cell(wildcards):
     """A cell's own weights; for an untrained one those that the others start from."""
     if wildcards.cell in TRAINED:
@@ -132,7 +124,7 @@ def questions_of_part(wildcards):
 
 
 def eval_hashes(wildcards):
-    return spec_hashes(wildcards.cell, wildcards.seed)
+    return contents.eval_hashes(EXPERIMENT, wildcards.cell, int(wildcards.seed))
 
 
 def examined():
@@ -141,36 +133,24 @@ def examined():
     return [name for part in parts for name in part]
 
 
-def table_rows(name):
-    """The rows of a table whose cells run at the active scale."""
-    cells = EXPERIMENT.active.cells
-    return [row for row in EXPERIMENT.tables[name].rows if row.cell in cells]
-
-
-def seeds_of(cell):
-    """An untrained cell is the same for every seed."""
-    return EXPERIMENT.active.seeds if cell in TRAINED else EXPERIMENT.active.seeds[:1]
-
-
 def metrics_of_table(wildcards):
     return [
-        f"results/<scale>/cells/{row.cell}/seed{seed}/metrics.json"
-        for row in table_rows(wildcards.table)
-        for seed in seeds_of(row.cell)
+        f"results/<scale>/cells/{run}/metrics.json"
+        for run in contents.table_spec(EXPERIMENT, wildcards.table).specs
     ]
 
 
 def table_spec(wildcards):
-    table = EXPERIMENT.tables[wildcards.table]
-    return TableSpec(
-        name=wildcards.table,
-        scale=EXPERIMENT.scale,
-        caption=table.caption,
-        rows=table_rows(wildcards.table),
-        columns=[(name, EXPERIMENT.benchmarks[name].title) for name in table.columns],
-        specs={
-            f"{row.cell}/seed{seed}": ",".join(spec_hashes(row.cell, seed))
-            for row in table_rows(wildcards.table)
-            for seed in seeds_of(row.cell)
-        },
-    ).model_dump_json()
+    return contents.table_spec(EXPERIMENT, wildcards.table).model_dump_json()
+
+
+def trainings_of_figure(wildcards):
+    return [
+        f"results/<scale>/cells/{run}/{name}"
+        for run in contents.figure_spec(EXPERIMENT, wildcards.figure).specs
+        for name in ("train.json", "train.jsonl")
+    ]
+
+
+def figure_spec(wildcards):
+    return contents.figure_spec(EXPERIMENT, wildcards.figure).model_dump_json()

@@ -9,7 +9,12 @@ rule prepare:
         lock_of_questions,
     output:
         questions="results/<scale>/questions/{questions}.jsonl",
-        aside="results/<scale>/questions/{questions}.aside.jsonl",
+        aside=report(
+            "results/<scale>/questions/{questions}.aside.csv",
+            category="Rows set aside",
+            labels={"questions": "{questions}"},
+            caption="../report/aside.rst",
+        ),
     log:
         "results/<scale>/logs/prepare-{questions}.log",
     resources:

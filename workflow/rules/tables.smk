@@ -1,6 +1,6 @@
-# Needs: the cells' scores.
-# Makes: tables, and their copies at the top of results/.
-# Verbs: tabulate, publish.
+# Needs: the cells' scores, the trainings' metrics.
+# Makes: tables and figures, and their copies at the top of results/.
+# Verbs: tabulate, figure, publish.
 
 
 rule tabulate:
@@ -20,18 +20,40 @@ rule tabulate:
         " --tex {output.tex:q} --csv {output.csv:q} > {log:q} 2>&1"
 
 
-rule publish:
-    """Put a result of the active scale where the README looks for it."""
+rule figure:
+    """Draw one figure of the active scale."""
     input:
-        "results/<scale>/{table}.{form}",
+        trainings_of_figure,
+    output:
+        pdf="results/<scale>/{figure}.pdf",
+        png="results/<scale>/{figure}.png",
+    log:
+        "results/<scale>/logs/{figure}.log",
+    localrule: True
+    params:
+        spec=figure_spec,
+        runs=lambda wildcards, input: [str(Path(name).parent) for name in input[::2]],
+    shell:
+        "python -m stgrpo figure --spec {params.spec:q} --runs {params.runs:q}"
+        " --pdf {output.pdf:q} --png {output.png:q} > {log:q} 2>&1"
+
+
+rule publish:
+    """Put the forms of one result of the active scale where the README looks for them."""
+    input:
+        "results/<scale>/{result}.{form}",
     output:
         report(
-            "results/{table}.{form}", category="Tables", caption="../report/table.rst"
+            "results/{result}.{form}",
+            category="Tables and figures",
+            labels={"result": "{result}", "form": "{form}"},
+            caption="../report/result.rst",
         ),
     log:
-        "results/<scale>/logs/publish-{table}-{form}.log",
+        "results/<scale>/logs/publish-{result}-{form}.log",
     wildcard_constraints:
-        form="tex|csv",
+        result=one_of([*EXPERIMENT.active.tables, *EXPERIMENT.active.figures]),
+        form="tex|csv|pdf|png",
     localrule: True
     params:
         scale=EXPERIMENT.scale,

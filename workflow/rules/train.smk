@@ -25,6 +25,7 @@ rule train:
         mem_mb=need("train", "mem_mb"),
         runtime=need("train", "runtime"),
         gpu=need("train", "gpus"),
+        processes=EXPERIMENT.active.processes,
         micro_rows=EXPERIMENT.active.micro_rows,
         save_steps=EXPERIMENT.active.save_steps,
     params:
@@ -32,11 +33,17 @@ rule train:
         scores=lambda wildcards, input: (
             ["--scores", input.scores] if "scores" in input.keys() else []
         ),
+        sharding=(
+            ["--deepspeed", f"envs/{EXPERIMENT.active.sharding}.json"]
+            if EXPERIMENT.active.sharding != "ddp"
+            else []
+        ),
         # What grows stands in a folder that Snakemake does not know, because it deletes outputs before an attempt.
         state=lambda wildcards, output: f"{Path(output.spec).parent}/state/train",
         out=lambda wildcards, output: f"{Path(output.spec).parent}",
     shell:
         "python -m stgrpo train --spec {params.spec:q} --threads {threads}"
         " --questions {input.questions:q} {params.scores:q} --policy {input.policy:q}"
+        " --processes {resources.processes} {params.sharding:q}"
         " --micro-rows {resources.micro_rows} --save-steps {resources.save_steps}"
         " --state {params.state:q} --out {params.out:q} > {log:q} 2>&1"

@@ -1,0 +1,46 @@
+"""Draw one figure from the trainings' metrics.
+
+Writes: PDF and PNG.
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from stgrpo.commands import add_spec
+from stgrpo.errors import UserError
+from stgrpo.files import read_json, read_rows, replacing
+from stgrpo.report.contents import FigureSpec
+from stgrpo.report.figures import Curve, draw
+
+
+def register(parser: ArgumentParser) -> None:
+    """Arguments of the verb."""
+    add_spec(parser)
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="folders of a cell and seed each")
+    parser.add_argument("--pdf", type=Path, required=True)
+    parser.add_argument("--png", type=Path, required=True)
+
+
+def run(args: Namespace) -> None:
+    """Read the metrics, draw both forms."""
+    figure = FigureSpec.model_validate_json(args.spec)
+    curves = [_curve(figure, folder) for folder in args.runs]
+    with replacing(args.pdf) as pdf, replacing(args.png) as png:
+        draw(figure, curves, pdf, png)
+    print(f"{args.pdf} and {args.png.name}: {len(curves)} trainings at scale {figure.scale}")
+
+
+def _curve(figure: FigureSpec, folder: Path) -> Curve:
+    """The metric of one training, which must be of the spec that the configuration asks for."""
+    made = read_json(folder / "train.json")["provenance"]["spec"]
+    name = f"{folder.parent.name}/{folder.name}"
+    if made != figure.specs[name]:
+        raise UserError(
+            f"{folder / 'train.json'}: made by spec {made}, the configuration asks for {figure.specs[name]}; "
+            "train it again (snakemake TARGET -R train)"
+        )
+    rows = read_rows(folder / "train.jsonl")
+    if missing := [row["step"] for row in rows if figure.metric not in row]:
+        known = ", ".join(sorted(rows[0]))
+        raise UserError(f"{folder / 'train.jsonl'}: step {missing[0]} has no '{figure.metric}'; known: {known}")
+    return Curve(folder.parent.name, int(folder.name.removeprefix("seed")), tuple(row[figure.metric] for row in rows))

@@ -1,0 +1,96 @@
+"""What a table or a figure of the active scale holds: which cells and seeds, made by which specs."""
+
+from collections.abc import Iterable
+
+from stgrpo import specs
+from stgrpo.config import Experiment, Frozen, Panel, Row, Table
+
+
+class Column(Frozen):
+    """A column of numbers: one benchmark, or the unweighted mean of several, recomputed and never copied."""
+
+    name: str
+    title: str
+    over: list[str]
+
+
+class TableSpec(Frozen):
+    """A table of the active scale: rows of cells, columns, rows left out, EvalSpec hashes by "cell/seedK"."""
+
+    name: str
+    scale: str
+    caption: str
+    rows: list[Row]
+    columns: list[Column]
+    omitted: list[str]
+    specs: dict[str, str]
+
+
+class FigureSpec(Frozen):
+    """A figure of the active scale: panels of cells, and the TrainSpec hashes by "cell/seedK"."""
+
+    name: str
+    scale: str
+    caption: str
+    metric: str
+    label: str
+    panels: list[Panel]
+    specs: dict[str, str]
+
+
+def runs_of(experiment: Experiment, cells: Iterable[str]) -> list[tuple[str, int]]:
+    """Every (cell, seed) of these cells; an untrained cell is the same for every seed."""
+    seeds = experiment.active.seeds
+    return [
+        (cell, seed) for cell in dict.fromkeys(cells) for seed in (seeds if cell in experiment.trainable else seeds[:1])
+    ]
+
+
+def eval_hashes(experiment: Experiment, cell: str, seed: int) -> list[str]:
+    """Hashes of the specs whose predictions count for a cell."""
+    return [specs.eval_spec(experiment, cell, seed, part).hash() for part in experiment.active.evaluation.parts]
+
+
+def table_spec(experiment: Experiment, name: str) -> TableSpec:
+    """A table with the rows whose cells run at the active scale; the labels of the others are among the omitted."""
+    table = experiment.tables[name]
+    rows = [row for row in table.rows if row.cell in experiment.active.cells]
+    return TableSpec(
+        name=name,
+        scale=experiment.scale,
+        caption=table.caption,
+        rows=rows,
+        columns=_columns(experiment, table),
+        omitted=[row.label for row in table.rows if row not in rows] + table.omitted,
+        specs={
+            f"{cell}/seed{seed}": ",".join(eval_hashes(experiment, cell, seed))
+            for cell, seed in runs_of(experiment, (row.cell for row in rows))
+        },
+    )
+
+
+def figure_spec(experiment: Experiment, name: str) -> FigureSpec:
+    """A figure with the cells that are trained at the active scale; a panel without any is left out."""
+    figure = experiment.figures[name]
+    trained = experiment.trainable
+    kept = [p.model_copy(update={"cells": [cell for cell in p.cells if cell in trained]}) for p in figure.panels]
+    panels = [panel for panel in kept if panel.cells]
+    return FigureSpec(
+        name=name,
+        scale=experiment.scale,
+        caption=figure.caption,
+        metric=figure.metric,
+        label=figure.label,
+        panels=panels,
+        specs={
+            f"{cell}/seed{seed}": specs.train_spec(experiment, cell, seed).hash()
+            for cell, seed in runs_of(experiment, (cell for panel in panels for cell in panel.cells))
+        },
+    )
+
+
+def _columns(experiment: Experiment, table: Table) -> list[Column]:
+    """The benchmarks, then the means of them."""
+    titles = experiment.benchmarks
+    singles = [Column(name=name, title=titles[name].title, over=[name]) for name in table.columns]
+    return singles + [Column(name=mean.title, title=mean.title, over=mean.over) for mean in table.averages]
