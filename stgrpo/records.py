@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-
 KINDS = (
     *("multiple choice", "numerical", "OCR", "free-form", "regression"),  # Video-R1's problem_type
     *("yes or no", "caption matching"),  # TempCompass has these besides

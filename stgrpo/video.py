@@ -6,6 +6,7 @@ paper's appendix rests: at most 16 frames, first and last always among them, abo
 
 import math
 import multiprocessing
+import re
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -16,6 +17,8 @@ import numpy as np
 from stgrpo.config import FrameRule
 from stgrpo.errors import VideoError
 
+# decord puts them before its reason, which would then differ from run to run
+_CLOCK_AND_PLACE = re.compile(r"\[\d\d:\d\d:\d\d\] \S+: ")
 _FAREWELL = 2.0  # seconds that a child has to end by itself
 
 FRAME_FACTOR = 2  # Qwen2.5-VL joins two frames into one step of its time grid
@@ -79,7 +82,8 @@ def _serve(pipe: Connection) -> None:
             path, rule = request
             pipe.send((_decode(path, rule), None))
         except Exception as error:  # decord raises undocumented types; the parent names the file and the reason
-            pipe.send((None, f"{type(error).__name__}: {error}".splitlines()[0]))
+            reason = _CLOCK_AND_PLACE.sub("", str(error)).split("\n")[0]
+            pipe.send((None, f"{type(error).__name__}: {reason}"))
 
 
 class FrameReader:

@@ -31,10 +31,11 @@ MEASURED = [
 ]
 
 GOLDEN = r"""% scale: demo
-\begin{table}
+\begin{table*}
 \centering
 \caption{Groups \& gains. Scale 'demo': rendered videos and tiny models, not the paper's data. Percent, $\pm$ standard error of one evaluation; one seed; questions: TempCompass 600, MMVU\_mc 625.}
 \label{tab:table2}
+\medskip
 \resizebox{\linewidth}{!}{%
 \begin{tabular}{lcc}
 \toprule
@@ -44,7 +45,7 @@ GRPO & 60.0 {\scriptsize$\pm$2.0} & 51.3 {\scriptsize$\pm$1.9} \\
 ST-GRPO (100\%) & 62.5 {\scriptsize$\pm$2.0} & 49.0 {\scriptsize$\pm$2.2} \\
 \bottomrule
 \end{tabular}}
-\end{table}
+\end{table*}
 """  # noqa: E501
 
 

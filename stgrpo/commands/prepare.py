@@ -28,17 +28,21 @@ def register(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Read, check that every video decodes, write."""
-    spec = PrepareSpec.parse(args.spec)
+    prepare(PrepareSpec.parse(args.spec), args.source, args.out, args.aside)
+
+
+def prepare(spec: PrepareSpec, source: Path, out: Path, set_aside: Path) -> None:
+    """See the module's text."""
     with FrameReader() as reader:
         if spec.draw is not None:
             questions, aside = video_r1.read_questions(
-                args.source, spec.draw, lambda video: _check(reader, video, spec.frames)
+                source, spec.draw, lambda video: _check(reader, video, spec.frames)
             )
         else:
-            questions, aside = _benchmark(spec, args.source, reader)
-    _write_aside(args.aside, aside)
-    write_records(args.out, questions)
-    print(f"{args.out}: {len(questions)} questions, {len(aside)} rows set aside ({args.aside.name})")
+            questions, aside = _benchmark(spec, source, reader)
+    _write_aside(set_aside, aside)
+    write_records(out, questions)
+    print(f"{out}: {len(questions)} questions, {len(aside)} rows set aside ({set_aside.name})")
 
 
 def _benchmark(spec: PrepareSpec, source: Path, reader: FrameReader) -> tuple[list[Question], list[SetAside]]:

@@ -28,7 +28,7 @@ from stgrpo.variants.spatial import apply_spatial, draw_spatial
 _BATCH, _LEARNING_RATE, _RAMP = 32, 1e-3, 50
 _SHORT_STEPS, _SHORT, _LONGER = 150, (2, 4), (2, 3, 4, 5, 6, 8, 10, 12)
 _WHOLE_SHARE, _CHANGED_SHARE, _COLOUR_SHARE = 0.2, 0.3, 0.25
-_FORM_STEPS, _FORM_SHARE, _NOTE_SHARE = 40, 0.5, 0.1
+_FORM_STEPS, _FORM_SHARE, _NOTE_SHARE = 80, 0.6, 0.1
 _NOTE = (6, 24)  # words of a note; the policy knows none of them
 _EXAM, _EXAM_EVERY, _EXAM_FINE, _NEAR = 256, 25, 10, 0.40
 _ANSWER_TOKENS = 16

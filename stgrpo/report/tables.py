@@ -92,10 +92,11 @@ def to_latex(table: TableSpec, measured: Sequence[Measured]) -> str:
     """
     lines = [
         f"% scale: {table.scale}",
-        r"\begin{table}",
+        r"\begin{table*}",
         r"\centering",
         rf"\caption{{{escape(table.caption)} {escape(_note(table, measured))}}}",
         rf"\label{{tab:{table.name}}}",
+        r"\medskip",
         r"\resizebox{\linewidth}{!}{%",
         rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
         r"\toprule",
@@ -106,7 +107,7 @@ def to_latex(table: TableSpec, measured: Sequence[Measured]) -> str:
     for row in table.rows:
         numbers = [_number(measured, row.cell, c, b) for c, b in zip(table.columns, best, strict=True)]
         lines.append(" & ".join([escape(row.label), *numbers]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table}"]
+    lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table*}"]
     return "\n".join(lines) + "\n"
 
 
