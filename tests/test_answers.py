@@ -1,8 +1,10 @@
-"""The one parser of answers, as tables of (text, what is right, why)."""
+"""The one parser of answers and the accuracy rules, as tables of (text, what is right, why)."""
 
 import pytest
 
-from stgrpo.answers import correctness, extract, has_format
+from stgrpo.answers import correctness, extract, final_answer, has_format, read_number
+from stgrpo.records import Question
+from stgrpo.rl.rewards import accuracy
 
 EXTRACT = [
     ("<answer>B</answer>", "B", "the plain case"),
@@ -19,7 +21,7 @@ EXTRACT = [
     ("</answer>B<answer>", None, "tags in the wrong order"),
     ("<Answer>B</Answer>", None, "tags are lower case"),
     ("< answer >B</ answer >", None, "tags hold no blanks"),
-    ("B", None, "no tag; only evaluation might fall back to the text"),
+    ("B", None, "no tag; only evaluation falls back to the text"),
     ("", None, "no text"),
 ]
 
@@ -53,6 +55,86 @@ CHOICE = [
 ]
 
 
+FINAL = [
+    ("<think>A</think><answer> B </answer>", "B", "the tag"),
+    ("<answer></answer> B", "", "an empty tag is an empty answer"),
+    ("<think>A</think>\nB.\n", "B.", "without a tag the text after the thinking"),
+    ("<think>A</think> C </think> B", "B", "the last end of thinking counts"),
+    ("<think>A</think><answer>B", "<answer>B", "an unclosed tag is none"),
+    ("so B", "so B", "neither tag: the whole text"),
+    ("<think>A", "<think>A", "thinking that does not end"),
+    ("<think>B</think>", "", "nothing after it"),
+]
+
+NUMBER = [
+    ("42", 42.0, "an integer"),
+    ("-3.5", -3.5, "a sign and a fraction"),
+    ("1,200.5", 1200.5, "thousands commas"),
+    ("1e3", 1000.0, "scientific"),
+    ("", None, "nothing"),
+    ("3 m", None, "a unit"),
+    ("about 3", None, "a word"),
+    ("nan", None, "not a number"),
+    ("-inf", None, "not finite"),
+    ("1e999", None, "too large to be finite"),
+]
+
+NUMERICAL = [
+    ("42", "42", 1.0, "the same"),
+    ("42.0", "42", 1.0, "compared as numbers"),
+    ("1,200", "1200", 1.0, "a thousands comma"),
+    ("3.14159", "3.14", 1.0, "equal at 2 decimals"),
+    ("3.146", "3.14", 0.0, "3.15 is not 3.14"),
+    ("-42", "42", 0.0, "the sign counts"),
+    ("forty-two", "42", 0.0, "no number"),
+    ("nan", "nan", 0.0, "no number on either side"),
+    ("", "42", 0.0, "nothing"),
+]
+
+OCR = [
+    ("a b c d", "a b c d", 1.0, "the same"),
+    (" a  b\nc d ", "a b c d", 1.0, "any white space separates"),
+    ("a x c d", "a b c d", 0.75, "one of four words is another"),
+    ("a b c", "a b c d", 0.75, "one is missing"),
+    ("a b c d e", "a b c d", 0.75, "one is too many"),
+    ("A b c d", "a b c d", 0.75, "case counts"),
+    ("x y a b", "a b", 0.0, "as many too many as there are"),
+    ("x y z a b c d", "a b c d", 0.25, "three too many"),
+    ("", "a b c d", 0.0, "nothing"),
+]
+
+FREE = [
+    ("a red ball", "a red ball", 1.0, "the same"),
+    ("A red, ball!", "a red ball", 1.0, "case and marks do not count"),
+    ("red", "red", 2 / 3, "one word has no pair: (1 + 0 + 1) / 3"),
+    ("the blue ball", "the red ball", 4 / 9, "(2/3 + 0 + 2/3) / 3"),
+    ("ball red", "red ball", 0.5, "(1 + 0 + 1/2) / 3"),
+    ("running", "runs", 2 / 3, "stems are compared"),
+    ("a red ball rolls", "a red ball", (6 / 7 + 4 / 5 + 6 / 7) / 3, "one word more"),
+    ("nothing", "a red ball", 0.0, "no word in common"),
+    ("", "a red ball", 0.0, "nothing"),
+]
+
+REGRESSION = [
+    ("4", "4", 1.0, "the same"),
+    ("3", "4", 0.75, "a quarter off"),
+    ("4.4", "4", 0.9, "a tenth off"),
+    ("-3", "-4", 0.75, "negative numbers"),
+    ("1,000", "1000", 1.0, "a thousands comma"),
+    ("8", "4", 0.0, "as far off as the truth is large"),
+    ("400", "4", 0.0, "further"),
+    ("0", "0", 0.0, "Video-R1's guard: 1 - (0 + 1e-9) / (0 + 1e-9)"),
+    ("four", "4", 0.0, "no number"),
+    ("inf", "4", 0.0, "not finite"),
+]
+
+RULES = [
+    (kind, *case)
+    for kind, cases in (("numerical", NUMERICAL), ("OCR", OCR), ("free-form", FREE), ("regression", REGRESSION))
+    for case in cases
+]
+
+
 @pytest.mark.parametrize(("text", "expected", "reason"), EXTRACT, ids=[row[2] for row in EXTRACT])
 def test_extract(text: str, expected: str | None, reason: str):
     assert extract(text) == expected, reason
@@ -71,3 +153,50 @@ def test_correctness_of_a_choice(answer: str, truth: str, expected: float, reaso
 def test_correctness_of_an_unknown_kind_is_an_error_and_no_zero():
     with pytest.raises(ValueError, match="^no accuracy rule for answers of kind 'haiku'$"):
         correctness("haiku", "B", "B")
+
+
+@pytest.mark.parametrize(("text", "expected", "reason"), FINAL, ids=[row[2] for row in FINAL])
+def test_final_answer(text: str, expected: str, reason: str):
+    assert final_answer(text) == expected, reason
+
+
+@pytest.mark.parametrize(("text", "expected", "reason"), NUMBER, ids=[row[2] for row in NUMBER])
+def test_read_number(text: str, expected: float | None, reason: str):
+    assert read_number(text) == expected, reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "truth", "expected", "reason"), RULES, ids=[f"{row[0]}: {row[4]}" for row in RULES]
+)
+def test_correctness_by_kind(kind: str, answer: str, truth: str, expected: float, reason: str):
+    assert correctness(kind, answer, truth) == pytest.approx(expected, abs=1e-8), reason
+
+
+def test_every_question_of_a_batch_is_judged_by_its_own_kind():
+    """The answer 3 to five kinds of questions; Video-R1 would judge all by the first."""
+    asked = [("multiple choice", "C"), ("numerical", "3.0"), ("OCR", "3 5"), ("free-form", "3"), ("regression", "4")]
+    questions = [Question(kind, "v", "?", (), kind, truth, "s") for kind, truth in asked]
+    given = [accuracy(question, "<think>2 + 1</think><answer>3</answer>") for question in questions]
+    assert given == pytest.approx([0.0, 1.0, 0.5, 2 / 3, 0.75], abs=1e-8)
+    assert [accuracy(question, "3") for question in questions] == [0.0] * 5
+
+
+MEGABYTES = 10_000_000
+HOSTILE = {
+    "opening tags": "<answer>" * (MEGABYTES // 8),
+    "turns without end": "<think>" + "</think><answer>" * (MEGABYTES // 16),
+    "white space": "<think></think>" + " " * MEGABYTES,
+    "words": "a b " * (MEGABYTES // 4),
+    "digits": "1" * MEGABYTES,
+    "control characters": "\x00\x1c\x85\ud800" * (MEGABYTES // 4),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_no_text_hangs_or_crashes_the_rules(text: str):
+    for read in (extract, final_answer, has_format):
+        read(text)
+        read(f"<think>{text}</answer>")
+    for kind, truth in (("numerical", "1"), ("OCR", "a b"), ("free-form", "a b"), ("regression", "1")):
+        assert correctness(kind, text, truth) == 0.0
+        assert 0.0 <= correctness(kind, text[:20_000], truth) <= 1.0

@@ -1,10 +1,11 @@
 """Predictions -> one score a benchmark."""
 
-import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from stgrpo.answers import extract
+from stgrpo.answers import extract, final_answer
 from stgrpo.benchmarks import BENCHMARKS
+from stgrpo.benchmarks.averages import mean, score, standard_error
 from stgrpo.errors import UserError
 from stgrpo.records import Prediction, Question, Score
 
@@ -20,7 +21,8 @@ def grade(
         specs: hashes of the EvalSpecs that today's configuration asks for.
 
     Raises:
-        UserError: predictions of another spec, missing, doubled or unknown ones.
+        UserError: predictions of another spec, missing, doubled or unknown ones; a benchmark without a part that its
+            score cannot do without.
     """
     if strange := {p.spec for p in predictions} - specs:
         raise UserError(
@@ -38,19 +40,23 @@ def grade(
 
 
 def _grade_one(name: str, questions: Sequence[Question], predictions: Sequence[Prediction]) -> Score:
-    answers = {p.question: extract(p.text) for p in predictions}
-    if len(predictions) != len(questions) or set(answers) != {q.id for q in questions}:
+    texts = {p.question: p.text for p in predictions}
+    if len(predictions) != len(questions) or set(texts) != {q.id for q in questions}:
         raise UserError(
-            f"{name}: {len(predictions)} predictions for {len(questions)} questions, {len(answers)} of them different; "
+            f"{name}: {len(predictions)} predictions for {len(questions)} questions, {len(texts)} of them different; "
             "evaluate again (snakemake TARGET -R evaluate)"
         )
     benchmark = BENCHMARKS[name]
-    right = [benchmark.is_right(q, answers[q.id]) for q in questions]
-    share = sum(right) / len(right)
+    credits: dict[str, list[float]] = defaultdict(list)
+    for question in questions:
+        credits[benchmark.part(question)].append(benchmark.credit(question, final_answer(texts[question.id])))
+    weights = benchmark.weights({part: len(given) for part, given in credits.items()})
+    counted = [question for question in questions if weights[benchmark.part(question)] > 0]
     return Score(
         benchmark=name,
-        value=benchmark.score(list(questions), right),
-        standard_error=100 * math.sqrt(share * (1 - share) / len(right)),
-        n=len(right),
-        unparsed=sum(answers[q.id] is None for q in questions),
+        value=100 * score(credits, weights),
+        standard_error=100 * standard_error(credits, weights),
+        n=len(counted),
+        unparsed=sum(extract(texts[question.id]) is None for question in counted),
+        parts={part: 100 * mean(given) for part, given in credits.items()},
     )

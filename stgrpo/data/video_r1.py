@@ -1,19 +1,19 @@
 """Video-R1-data -> questions: the video rows of `Video-R1-260k.json` (schema: its dataset card)."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stgrpo.answers import extract
+from stgrpo.answers import extract, read_number
 from stgrpo.config import Questions
 from stgrpo.errors import UserError, VideoError
 from stgrpo.files import read_json
 from stgrpo.records import Question, SetAside
 
 RECORDS = "Video-R1-260k.json"
-KINDS = ("multiple choice",)
-_FIELDS = ("problem_id", "problem", "data_type", "problem_type", "options", "solution", "path")
+KINDS = ("multiple choice", "numerical", "OCR", "free-form", "regression")
+_TEXTS = ("problem", "data_type", "problem_type", "solution", "path")
 
 
 def read_questions(
@@ -46,7 +46,7 @@ def read_questions(
         if isinstance(question, Question):
             seen.add(question.id)
             questions.append(question)
-        elif question is not None:
+        else:
             aside.append(question)
     if not questions:
         first = f", the first because: {aside[0].reason}" if aside else ""
@@ -57,32 +57,48 @@ def read_questions(
     return questions, aside
 
 
-def _question(row: Any, index: int, folder: Path) -> Question | SetAside | None:
-    """None for image rows, which are not part of the paper's data [P:324]."""
-    where = f"{RECORDS}[{index}]"
-    if not isinstance(row, dict):
-        return SetAside(where, f"a {type(row).__name__}, not a record")
-    if missing := [name for name in _FIELDS if row.get(name) is None]:
-        return SetAside(where, f"no {', '.join(missing)}")
-    if row["data_type"] != "video":
-        return None
-    if row["problem_type"] not in KINDS:
-        return SetAside(where, f"problem_type '{row['problem_type']}' has no accuracy rule")
-    answer = extract(row["solution"])
-    if not answer:
-        return SetAside(where, "solution holds no answer tag")
-    options = tuple(row["options"])
-    if answer not in _letters(options):
-        return SetAside(where, f"answer '{answer}' is none of its options")
+def _question(row: Any, index: int, folder: Path) -> Question | SetAside:
+    if reason := _flaw(row):
+        return SetAside(f"{RECORDS}[{index}]", reason)
     return Question(
         id=f"video-r1-{row['problem_id']}",
         video=str(folder / row["path"]),
         text=row["problem"],
-        options=options,
+        options=tuple(row["options"]) if row["problem_type"] == "multiple choice" else (),
         kind=row["problem_type"],
-        answer=answer,
+        answer=extract(row["solution"]) or "",
         source=f"video-r1/{row.get('data_source', '')}",
     )
+
+
+def _flaw(row: Any) -> str | None:
+    """Why a row is no usable question; None for one that is."""
+    if not isinstance(row, dict):
+        return f"a {type(row).__name__}, not a record"
+    if missing := [name for name in ("problem_id", *_TEXTS) if row.get(name) is None]:
+        return f"no {', '.join(missing)}"
+    if odd := [name for name in _TEXTS if not isinstance(row[name], str)]:
+        return f"{odd[0]} is a {type(row[odd[0]]).__name__}, not a text"
+    if row["data_type"] == "image":
+        return "an image; the paper trains on the video rows"  # [P:324]
+    if row["data_type"] != "video":
+        return f"data_type '{row['data_type']}' is neither video nor image"
+    if row["problem_type"] not in KINDS:
+        return f"problem_type '{row['problem_type']}' has no accuracy rule"
+    return _wrong_answer(row["problem_type"], extract(row["solution"]), row.get("options"))
+
+
+def _wrong_answer(kind: str, answer: str | None, options: Any) -> str | None:
+    if not answer:
+        return "solution holds no answer tag"
+    if kind in ("numerical", "regression") and read_number(answer) is None:
+        return f"answer '{answer}' is no number"
+    if kind != "multiple choice":
+        return None
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        return "options are no list of texts"
+    letters = {option.split(".", 1)[0] for option in options}
+    return None if answer in letters else f"answer '{answer}' is none of its options"
 
 
 def _with_video(question: Question, index: int, check_video: Callable[[str], None]) -> Question | SetAside:
@@ -91,7 +107,3 @@ def _with_video(question: Question, index: int, check_video: Callable[[str], Non
     except VideoError as error:
         return SetAside(f"{RECORDS}[{index}]", str(error))
     return question
-
-
-def _letters(options: Iterable[str]) -> set[str]:
-    return {option.split(".", 1)[0] for option in options}

@@ -1,0 +1,53 @@
+"""PerceptionTest's multiple choice on the validation videos (rules: lmms-eval 0.7.3, `tasks/perceptiontest/val`).
+
+On disk: `mc_question_val/*.parquet` and `videos/<video_name>.mp4`. The score is the micro average over all questions.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stgrpo.benchmarks.averages import micro
+from stgrpo.benchmarks.rows import lacking, read_rows
+from stgrpo.prompts import LETTERS, lettered
+from stgrpo.records import Question, SetAside
+
+_ALONE = re.compile(r"\b[A-D]\b")
+
+weights = micro
+
+
+def read_questions(folder: Path) -> Iterator[Question | SetAside]:
+    """Every row; those without a usable answer are set aside."""
+    for index, row in read_rows(folder, "mc_question_val/*.parquet"):
+        yield _question(folder, index, row)
+
+
+def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAside:
+    reason = lacking(row, "question", "options", "answer_id", "video_name", "area")
+    if not reason and row["answer_id"] not in map(str, range(len(row["options"]))):
+        reason = f"answer_id '{row['answer_id']}' is none of its {len(row['options'])} options"
+    if reason:
+        return SetAside(f"perceptiontest[{index}]", reason)
+    return Question(
+        id=f"perceptiontest-{index}",
+        video=str(folder / "videos" / f"{row['video_name']}.mp4"),
+        text=row["question"],
+        options=tuple(lettered(row["options"])),
+        kind="multiple choice",
+        answer=LETTERS[int(row["answer_id"])],
+        source="perceptiontest",
+        tags={"id": row["question_id"], "video": row["video_name"], "area": row["area"]},
+    )
+
+
+def credit(question: Question, answer: str) -> float:
+    """1 if the first upper-case A to D that stands alone is the right one; "A person walks. B" chooses A."""
+    found = _ALONE.search(answer)
+    return float(found is not None and found[0] == question.answer)
+
+
+def part(question: Question) -> str:
+    """The area of skill: memory, abstraction, physics or semantics."""
+    return question.tags["area"]
