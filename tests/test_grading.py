@@ -166,7 +166,7 @@ SIZES = {
     "perceptiontest": {"memory": 3, "physics": 7},
     "tempcompass": {"multi-choice": 1580, "yes_no": 2453, "caption_matching": 1503, "captioning": 2004},
     "videommmu": {"Adaptation": 300, "Comprehension": 300, "Perception": 300},
-    "mmvu": {"Science": 213, "Engineering": 230, "Healthcare": 121, "Humanities_and_Social_Science": 61},
+    "mmvu": {"Science": 213, "Engineering": 199, "Healthcare": 121, "Humanities_and_Social_Science": 92},
 }
 
 

@@ -41,7 +41,7 @@ def read_questions(folder: Path) -> Iterator[Question | SetAside]:
 
 
 def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAside:
-    if reason := lacking(row, "question", "question_type", "answer", "video_path") or _flaw(row):
+    if reason := lacking(row, "id", "question", "question_type", "answer", "video_path") or _flaw(row):
         return SetAside(f"mmvu[{index}]", reason)
     options = _options(row)
     *_, subject, name = PurePosixPath(row["video_path"]).parts

@@ -25,8 +25,8 @@ def read_questions(folder: Path) -> Iterator[Question | SetAside]:
 
 
 def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAside:
-    reason = lacking(row, "question", "options", "answer_id", "video_name", "area")
-    if not reason and row["answer_id"] not in map(str, range(len(row["options"]))):
+    reason = lacking(row, "question", "question_id", "options", "answer_id", "video_name", "area")
+    if not reason and str(row["answer_id"]) not in map(str, range(len(row["options"]))):
         reason = f"answer_id '{row['answer_id']}' is none of its {len(row['options'])} options"
     if reason:
         return SetAside(f"perceptiontest[{index}]", reason)

@@ -22,7 +22,7 @@ def read_questions(folder: Path) -> Iterator[Question | SetAside]:
 
 
 def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAside:
-    reason = lacking(row, "question", "options", "answer", "videoID", "duration")
+    reason = lacking(row, "question", "options", "answer", "question_id", "videoID", "duration")
     if reason := reason or no_option(row["answer"], row["options"]):
         return SetAside(f"videomme[{index}]", reason)
     return Question(

@@ -14,6 +14,7 @@ from stgrpo.benchmarks.rows import lacking, no_option, read_rows
 from stgrpo.errors import UserError
 from stgrpo.records import Question, SetAside
 
+_FIELDS = ("id", "question", "ground_truth", "question_type", "dataset", "scene_name")
 _LEVELS = tuple(f"object_rel_direction_{level}" for level in ("easy", "medium", "hard"))
 _CHOICES = (*_LEVELS, "object_rel_distance", "route_planning", "obj_appearance_order")
 _QUANTITIES = ("object_abs_distance", "object_counting", "object_size_estimation", "room_size_estimation")
@@ -38,7 +39,7 @@ def read_questions(folder: Path) -> Iterator[Question | SetAside]:
 
 
 def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAside:
-    if reason := lacking(row, "question", "ground_truth", "question_type", "dataset", "scene_name") or _flaw(row):
+    if reason := lacking(row, *_FIELDS) or _flaw(row):
         return SetAside(f"vsibench[{index}]", reason)
     is_choice = row["question_type"] in _CHOICES
     return Question(
