@@ -128,8 +128,8 @@ def test_every_form_of_a_question_is_about_the_scene(family: str):
     for index in range(32):
         scene = world.scene(index, 8)
         truth = {"colour": scene.colour, "direction": scene.direction}[family]
-        choice = asking.choice(scene, family, rng, 2 + index % 3)
-        assert len(choice.options) == 2 + index % 3
+        choice = asking.choice(scene, family, rng, 2 + index % 4)
+        assert len(choice.options) == 2 + index % 4
         assert f"{choice.answer}. {truth}" in choice.options
         claim = asking.yes_or_no(scene, family, rng)
         assert (claim.answer == "yes") == claim.text.endswith(f" {truth}?")
@@ -169,7 +169,7 @@ def test_tokenizer_knows_every_word_of_every_corpus(tmp_path: Path):
             )  # its notes are words of our world, not of its
             tokens = tokenizer.tokenize(" ".join([text, *q.options, q.answer]))
             unknown.update(name for token in tokens if token == tokenizer.unk_token)
-    assert set(unknown) <= {"mmvu", "videommmu"}, unknown  # a fifth choice "none", and notes behind the question
+    assert set(unknown) <= {"videommmu"}, unknown  # a note stands before the question or behind it
 
 
 def test_repeated_frames_keep_their_order():

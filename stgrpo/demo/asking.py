@@ -37,12 +37,12 @@ class Asked:
 
 
 def choice(scene: world.Scene, family: str, rng: np.random.Generator, count: int = 4) -> Asked:
-    """A multiple choice among `count` of a family's four words."""
+    """A multiple choice among `count` of a family's four words, the fifth from the other family."""
     truth = scene.truth(family)
-    words = world.options(family, rng)
-    wrong = [word for word in words if word != truth][: count - 1]
-    kept = [word for word in words if word == truth or word in wrong]
-    return _lettered(family, world.question_text(family, scene.shape), kept, truth)
+    other = next(name for name in world.FAMILIES if name != family)
+    wrong = [word for word in world.options(family, rng) if word != truth] + world.options(other, rng)[:1]
+    words = rng.permutation([truth, *wrong[: count - 1]]).tolist()
+    return _lettered(family, world.question_text(family, scene.shape), words, truth)
 
 
 def open_question(scene: world.Scene, family: str) -> Asked:

@@ -189,8 +189,7 @@ def write_mmvu(hub: Path, rule: Corpus) -> None:
         path = f"videos/{subject}/{index}.mp4"
         members.append((path, packing.video(scene.frames)))
         family = world.FAMILIES[index % 2]
-        asked = asking.choice(scene, family, rng)
-        rows.append(_mmvu_row(len(rows), path, asked))
+        rows.append(_mmvu_row(len(rows), path, asking.choice(scene, family, rng, 5)))
         if index % 4 == 0:
             rows.append(_mmvu_row(len(rows), path, asking.open_question(scene, family)))
     members.append(("videos/Art/9998.mp4", packing.BROKEN))
@@ -201,13 +200,12 @@ def write_mmvu(hub: Path, rule: Corpus) -> None:
 
 def _mmvu_row(number: int, path: str, asked: asking.Asked) -> dict[str, Any]:
     words = [option.split(". ", 1)[1] for option in asked.options]
-    choices = [*words, "none"] if words else [""] * 5
     return {
         "id": f"validation_{number}",
         "video_path": path,
         "question": asked.text,
         "question_type": "multiple-choice" if words else "open-ended",
-        "choices": dict(zip("ABCDE", choices, strict=True)),
+        "choices": dict(zip("ABCDE", words or [""] * 5, strict=True)),
         "answer": asked.answer,
     }
 

@@ -19,7 +19,7 @@ SPECIAL = (
 # Ordinary tokens, not special ones: decoding drops special tokens, and the format reward would be 0 for ever.
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 _WORDS = (
-    *("What", "is", "the", "of", "?", "Options", ":", "A", "B", "C", "D", "user", "assistant"),
+    *("What", "is", "the", "of", "?", "Options", ":", "A", "B", "C", "D", "E", "user", "assistant"),
     *("Is", "yes", "no", "Which", "caption", "Option", "shape", "moves", "first", "cross"),
     *("How", "many", "frames", "show", "size", "distance", "between", "and", "room", "count"),
     *map(str, range(81)),

@@ -144,7 +144,7 @@ def _in_other_form(scene: world.Scene, family: str, rng: np.random.Generator) ->
         return asking.open_question(scene, family)
     if form == 3:
         return asking.number(scene, str(rng.choice(list(asking.NUMBERS))), rng)
-    return asking.choice(scene, family, rng, int(rng.choice([2, 3, 4])))
+    return asking.choice(scene, family, rng, int(rng.choice([2, 3, 5])))
 
 
 def _noted(asked: asking.Asked, rng: np.random.Generator) -> asking.Asked:
