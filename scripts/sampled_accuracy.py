@@ -10,8 +10,8 @@ import torch
 import yaml
 
 from stgrpo.answers import extract
-from stgrpo.config import load_experiment
 from stgrpo.files import read_records
+from stgrpo.loading import load_experiment
 from stgrpo.policy.clips import make_clip
 from stgrpo.policy.generate import generate
 from stgrpo.policy.model import load_policy

@@ -1,19 +1,15 @@
 """`config.yaml` as types: one experiment (cells, benchmarks, tables) at several scales.
 
-Nothing below the workflow reads `config.yaml`: it is resolved into one frozen spec a job (`stgrpo.specs`). Unknown keys
-are errors; all errors are reported at once, each with where, what and what would be right.
+Nothing below the workflow reads `config.yaml`: it is checked as a whole (`stgrpo.loading`) and resolved into one frozen
+spec a job (`stgrpo.specs`).
 
 Defaults are the paper's values and never change: a spec leaves out what equals its default, so a changed default would
 not rerun what it decides. What the paper does not know (the demo's world and tiny models) has no default.
 """
 
-import difflib
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-
-from stgrpo.errors import UserError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Algorithm = Literal["grpo", "dr_grpo"]
 Grouping = Literal["none", "deterministic", "stochastic", "importance", "importance+spatial"]
@@ -286,142 +282,3 @@ class Experiment(Frozen):
     def trainable(self) -> list[str]:
         """Cells of the active scale that are trained."""
         return [name for name in self.active.cells if self.cell(name).train]
-
-
-def load_experiment(raw: Mapping[str, Any], source: str = "config.yaml") -> Experiment:
-    """Validate the parsed YAML.
-
-    Raises:
-        UserError: with one line an error, all of them.
-    """
-    try:
-        experiment = Experiment.model_validate(dict(raw))
-    except ValidationError as error:
-        lines = [f"{source}: {_where(e['loc'])}: {_what(e)}" for e in error.errors()]
-        raise UserError("\n".join(lines)) from None
-    if problems := _problems(experiment):
-        raise UserError("\n".join(f"{source}: {problem}" for problem in problems))
-    return experiment
-
-
-def suggest(name: str, known: Mapping[str, Any] | list[str] | tuple[str, ...]) -> str:
-    """A half sentence that names the nearest known name, or all of them."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
-
-
-def _problems(experiment: Experiment) -> list[str]:
-    """What types cannot say: references between the parts, and the arithmetic of a group."""
-    found = []
-
-    def check(where: str, name: str, known: Mapping[str, Any], what: str) -> bool:
-        if name not in known:
-            found.append(f"{where}: unknown {what} '{name}'; {suggest(name, known)}")
-        return name in known
-
-    check("scale", experiment.scale, experiment.scales, "scale")
-    for name, cell in experiment.cells.items():
-        if cell.parent is not None:
-            check(f"cells.{name}.from", cell.parent, experiment.cells, "cell")
-    if found:
-        return found
-    for name in experiment.cells:
-        _check_circle(experiment, name, found)
-    if found:
-        return found
-    for scale_name, scale in experiment.scales.items():
-        for name in scale.cells:
-            if check(f"scales.{scale_name}.cells", name, experiment.cells, "cell"):
-                _check_group(experiment, scale_name, name, found)
-        if scale.questions.source not in scale.world:
-            found.append(
-                f"scales.{scale_name}.questions.source: unknown source '{scale.questions.source}'; "
-                f"{suggest(scale.questions.source, scale.world)}"
-            )
-        examined = [name for part in scale.evaluation.parts.values() for name in part]
-        if twice := sorted({name for name in examined if examined.count(name) > 1}):
-            found.append(f"scales.{scale_name}.evaluation.parts: {', '.join(twice)} stands twice; once is enough")
-        if len(set(scale.seeds)) < len(scale.seeds):
-            found.append(f"scales.{scale_name}.seeds: a seed stands twice in {scale.seeds}")
-        for part, benchmarks in scale.evaluation.parts.items():
-            for name in benchmarks:
-                check(f"scales.{scale_name}.evaluation.parts.{part}", name, experiment.benchmarks, "benchmark")
-        for what, known in (("tables", experiment.tables), ("figures", experiment.figures)):
-            for name in getattr(scale, what):
-                check(f"scales.{scale_name}.{what}", name, known, what[:-1])
-    for name, table in experiment.tables.items():
-        for row in table.rows:
-            check(f"tables.{name}.rows", row.cell, experiment.cells, "cell")
-        for column in table.columns:
-            check(f"tables.{name}.columns", column, experiment.benchmarks, "benchmark")
-        for average in table.averages:
-            for column in average.over:
-                check(f"tables.{name}.averages", column, dict.fromkeys(table.columns), "column")
-    for name, figure in experiment.figures.items():
-        for panel in figure.panels:
-            for cell in panel.cells:
-                check(f"figures.{name}.panels", cell, experiment.cells, "cell")
-    return found or _unevaluated(experiment)
-
-
-def _unevaluated(experiment: Experiment) -> list[str]:
-    """Columns that could only fail after all the training."""
-    evaluated = {name for part in experiment.active.evaluation.parts.values() for name in part}
-    return [
-        f"tables.{name}.columns: scale '{experiment.scale}' does not evaluate '{column}'; "
-        f"add it to scales.{experiment.scale}.evaluation.parts"
-        for name in experiment.active.tables
-        for column in experiment.tables[name].columns
-        if column not in evaluated
-    ]
-
-
-def _check_circle(experiment: Experiment, name: str, found: list[str]) -> None:
-    seen = [name]
-    while (parent := experiment.cells[seen[-1]].parent) is not None:
-        if parent in seen:
-            found.append(f"cells.{name}.from: goes round in a circle: {' -> '.join([*seen, parent])}")
-            return
-        seen.append(parent)
-
-
-def _check_group(experiment: Experiment, scale_name: str, name: str, found: list[str]) -> None:
-    cell, answers = experiment.cell(name), experiment.scales[scale_name].training.answers_per_step
-    group = cell.variants * cell.generations
-    if cell.train and group < 2:
-        found.append(f"cells.{name}: variants * generations = 1; a group needs two answers or more to compare")
-    if cell.train and answers % group:
-        found.append(
-            f"cells.{name}: variants * generations = {group}, but a step of scale '{scale_name}' holds {answers} "
-            f"answers; use a product that divides {answers}"
-        )
-    if cell.train and (cell.grouping == "none") != (cell.variants == 1):
-        found.append(
-            f"cells.{name}: grouping '{cell.grouping}' with variants = {cell.variants}; "
-            "grouping 'none' goes with exactly one variant, every other grouping with two or more"
-        )
-
-
-def _where(loc: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in loc) or "top level"
-
-
-def _what(error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        return f"unknown key; {suggest(str(error['loc'][-1]), _known_keys(error['loc'][:-1]))}"
-    if error["type"] == "missing":
-        return "missing"
-    if error["type"] == "value_error":  # our own checks name what they found
-        return error["msg"].removeprefix("Value error, ")
-    return f"{error['msg']} (found {error['input']!r:.60})"
-
-
-def _known_keys(loc: tuple[str | int, ...]) -> list[str]:
-    """The keys that would be right at this place of the configuration."""
-    annotation: Any = Experiment
-    for part in loc:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            annotation = annotation.model_fields[str(part)].annotation
-        else:
-            annotation = get_args(annotation)[-1]  # dict[str, X] and list[X]
-    return [field.alias or name for name, field in annotation.model_fields.items()]

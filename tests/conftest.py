@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stgrpo.config import Experiment, FrameRule, Training, load_experiment
+from stgrpo.config import Experiment, FrameRule, Training
 from stgrpo.demo import mp4, world
 from stgrpo.files import write_json
+from stgrpo.loading import load_experiment
 from stgrpo.prompts import LETTERS, lettered
 from stgrpo.records import Question
 from stgrpo.specs import TrainSpec

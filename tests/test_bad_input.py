@@ -13,10 +13,10 @@ import pytest
 from conftest import OWN_SIZE, ROOT
 
 from stgrpo.__main__ import main
-from stgrpo.config import load_experiment
 from stgrpo.demo import mp4, world
 from stgrpo.errors import UserError
 from stgrpo.files import sha256, write_json, write_records
+from stgrpo.loading import load_experiment
 from stgrpo.records import Prediction, Question
 from stgrpo.specs import PrepareSpec
 from stgrpo.video import FrameReader

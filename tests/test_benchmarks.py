@@ -28,7 +28,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {  # a file of each benchmark and 
         },
     ),
     "vsibench": (
-        "full/test-00000-of-00001.parquet",
+        "test-00000-of-00001.parquet",
         {
             "id": 7,
             "dataset": "scannet",

@@ -9,8 +9,9 @@ import yaml
 
 from stgrpo import specs
 from stgrpo.commands.schema import schema
-from stgrpo.config import Experiment, FrameRule, Training, load_experiment
+from stgrpo.config import Experiment, FrameRule, Training
 from stgrpo.errors import UserError
+from stgrpo.loading import load_experiment
 
 ROOT = Path(__file__).parent.parent
 RAW = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -219,7 +220,10 @@ def test_all_errors_of_reference_are_reported_at_once():
     [
         (("scales.smoke.prompt", "Answer."), "config.yaml: scales.smoke: prompt: must contain {question}"),
         (("scales.smoke.needs.train", DELETE), "config.yaml: scales.smoke: needs: no entry for train"),
-        (("scales.smoke.micro_rows", 12), "config.yaml: scales.smoke: micro_rows = 12 does not divide 32 answers"),
+        (
+            ("scales.smoke.micro_rows", 12),
+            "config.yaml: scales.smoke: micro_rows = 12 times processes = 1 does not divide 32 answers a step",
+        ),
     ],
     ids=["a prompt without a question", "a rule without needs", "rows that do not fill a step"],
 )

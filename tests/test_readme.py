@@ -4,7 +4,7 @@ import re
 
 from conftest import ROOT
 
-from stgrpo.config import load_experiment
+from stgrpo.loading import load_experiment
 
 
 def numbered(text: str) -> list[str]:

@@ -1,16 +1,14 @@
 """Answer a list of questions with a policy, greedily; a killed run goes on after its last whole line."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from tqdm import tqdm
 
 from stgrpo.files import line, read_records
 from stgrpo.policy.clips import Clip, make_clip
 from stgrpo.policy.generate import generate
 from stgrpo.policy.model import Policy
 from stgrpo.policy.sampling import greedy
+from stgrpo.progress import Progress
 from stgrpo.prompts import render
 from stgrpo.records import Prediction, Question
 from stgrpo.specs import EvalSpec
@@ -34,14 +32,13 @@ def answer_all(
     done = whole_lines(history)
     if done:
         print(f"going on after {done} of {len(questions)} answers", flush=True)
-    bar = tqdm(total=len(questions), initial=done, unit="question", disable=not sys.stderr.isatty())
-    with FrameReader() as reader, history.open("a", encoding="utf-8") as out:
+    progress = Progress(len(questions), "question", done)
+    with progress, FrameReader() as reader, history.open("a", encoding="utf-8") as out:
         for batch in _batches(questions, done):
             for prediction in _answer(spec, policy, batch, reader):
                 out.write(line(prediction))
             out.flush()
-            bar.update(len(batch))
-    bar.close()
+            progress.update(len(batch))
     return read_records(history, Prediction)
 
 

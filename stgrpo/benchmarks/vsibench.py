@@ -1,7 +1,7 @@
 """VSI-Bench: choices and quantities in scanned rooms (rules: lmms-eval 0.7.3, `tasks/vsibench`).
 
-On disk: `full/test-*.parquet` or the same file at the top, and `<dataset>/<scene_name>.mp4`. The score is the mean of
-eight tasks; the three levels of relative direction are one task.
+On disk: `test-*.parquet` and `<dataset>/<scene_name>.mp4`. The score is the mean of eight tasks; the three levels of
+relative direction are one task.
 """
 
 import re
@@ -34,7 +34,7 @@ _WORDS |= {"hundred": 100, "thousand": 1000}
 
 def read_questions(folder: Path) -> Iterator[Question | SetAside]:
     """Every row; those of an unknown type or without a usable answer are set aside."""
-    for index, row in read_rows(folder, "**/test-*.parquet"):
+    for index, row in read_rows(folder, "test-*.parquet"):
         yield _question(folder, index, row)
 
 

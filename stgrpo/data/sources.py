@@ -14,8 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from stgrpo.config import suggest
-from stgrpo.errors import UserError
+from stgrpo.errors import UserError, suggest
 from stgrpo.files import read_json, replacing, sha256
 
 MANIFEST = "manifest.json"

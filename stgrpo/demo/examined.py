@@ -83,7 +83,7 @@ def write_vsibench(hub: Path, rule: Corpus) -> None:
     rows.append({**rows[0], "id": len(rows), "question_type": "object_size_estimation", "ground_truth": "0"})
     rows[-1]["options"] = None
     zips = {f"{dataset}.zip": members for dataset, members in archives.items()}
-    _write(root, "full/test-00000-of-00001.parquet", rows, zips)
+    _write(root, "test-00000-of-00001.parquet", rows, zips)
 
 
 def _vsi_questions(scene: world.Scene, rng: np.random.Generator) -> Iterator[tuple[str, asking.Asked]]:
@@ -195,7 +195,7 @@ def write_mmvu(hub: Path, rule: Corpus) -> None:
     members.append(("videos/Art/9998.mp4", packing.BROKEN))
     rows.append({**rows[0], "id": f"validation_{len(rows)}", "video_path": "videos/Art/9998.mp4"})
     rows.append({**rows[0], "id": f"validation_{len(rows)}", "video_path": "videos/Alchemy/0.mp4"})
-    _write(root, "validation/validation-00000-of-00001.parquet", rows, {"videos.zip": members})
+    _write(root, "data/validation-00000-of-00001.parquet", rows, {"videos.zip": members})
 
 
 def _mmvu_row(number: int, path: str, asked: asking.Asked) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir).parent))
 
 from stgrpo import specs
-from stgrpo.config import load_experiment, suggest
 from stgrpo.data.sources import read_source
-from stgrpo.errors import UserError
+from stgrpo.errors import UserError, suggest
+from stgrpo.loading import load_experiment
 from stgrpo.report import contents
 
 SOURCES_TABLE = str(Path(workflow.basedir) / "resources" / "sources.csv")

@@ -1,0 +1,148 @@
+"""`config.yaml` checked as a whole: unknown keys, references between its parts, the arithmetic of a group.
+
+All errors are reported at once, each with where, what and what would be right.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from stgrpo.config import Experiment, Scale
+from stgrpo.errors import UserError, suggest
+
+
+def load_experiment(raw: Mapping[str, Any], source: str = "config.yaml") -> Experiment:
+    """Validate the parsed YAML.
+
+    Raises:
+        UserError: with one line an error, all of them.
+    """
+    try:
+        experiment = Experiment.model_validate(dict(raw))
+    except ValidationError as error:
+        lines = [f"{source}: {_where(e['loc'])}: {_what(e)}" for e in error.errors()]
+        raise UserError("\n".join(lines)) from None
+    if problems := _problems(experiment):
+        raise UserError("\n".join(f"{source}: {problem}" for problem in problems))
+    return experiment
+
+
+def _problems(experiment: Experiment) -> list[str]:
+    """What types cannot say. Later checks need what the earlier ones have found to be right."""
+    for check in (_parents, _circles, _references, _unevaluated):
+        if found := list(check(experiment)):
+            return found
+    return []
+
+
+def _unknown(where: str, what: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    """One line a name that nothing is known by."""
+    for name in names:
+        if name not in known:
+            yield f"{where}: unknown {what} '{name}'; {suggest(name, known)}"
+
+
+def _parents(experiment: Experiment) -> Iterator[str]:
+    yield from _unknown("scale", "scale", [experiment.scale], experiment.scales)
+    for name, cell in experiment.cells.items():
+        yield from _unknown(f"cells.{name}.from", "cell", [cell.parent] if cell.parent else [], experiment.cells)
+
+
+def _circles(experiment: Experiment) -> Iterator[str]:
+    for name in experiment.cells:
+        seen = [name]
+        while (parent := experiment.cells[seen[-1]].parent) is not None:
+            if parent in seen:
+                yield f"cells.{name}.from: goes round in a circle: {' -> '.join([*seen, parent])}"
+                break
+            seen.append(parent)
+
+
+def _references(experiment: Experiment) -> Iterator[str]:
+    for name, scale in experiment.scales.items():
+        yield from _in_scale(experiment, f"scales.{name}", name, scale)
+    for name, table in experiment.tables.items():
+        where = f"tables.{name}"
+        yield from _unknown(f"{where}.rows", "cell", [row.cell for row in table.rows], experiment.cells)
+        strange = list(_unknown(f"{where}.columns", "benchmark", table.columns, experiment.benchmarks))
+        yield from strange
+        if not strange:
+            over = [column for average in table.averages for column in average.over]
+            yield from _unknown(f"{where}.averages", "column", over, table.columns)
+    for name, figure in experiment.figures.items():
+        cells = [cell for panel in figure.panels for cell in panel.cells]
+        yield from _unknown(f"figures.{name}.panels", "cell", cells, experiment.cells)
+
+
+def _in_scale(experiment: Experiment, where: str, name: str, scale: Scale) -> Iterator[str]:
+    yield from _unknown(f"{where}.cells", "cell", scale.cells, experiment.cells)
+    for cell in scale.cells:
+        if cell in experiment.cells:
+            yield from _group(experiment, name, cell)
+    yield from _unknown(f"{where}.questions.source", "source", [scale.questions.source], scale.world)
+    examined = [benchmark for part in scale.evaluation.parts.values() for benchmark in part]
+    if twice := sorted({benchmark for benchmark in examined if examined.count(benchmark) > 1}):
+        yield f"{where}.evaluation.parts: {', '.join(twice)} stands twice; once is enough"
+    if len(set(scale.seeds)) < len(scale.seeds):
+        yield f"{where}.seeds: a seed stands twice in {scale.seeds}"
+    for part, benchmarks in scale.evaluation.parts.items():
+        yield from _unknown(f"{where}.evaluation.parts.{part}", "benchmark", benchmarks, experiment.benchmarks)
+    yield from _unknown(f"{where}.tables", "table", scale.tables, experiment.tables)
+    yield from _unknown(f"{where}.figures", "figure", scale.figures, experiment.figures)
+
+
+def _group(experiment: Experiment, scale_name: str, name: str) -> Iterator[str]:
+    cell, answers = experiment.cell(name), experiment.scales[scale_name].training.answers_per_step
+    group = cell.variants * cell.generations
+    if not cell.train:
+        return
+    if group < 2:
+        yield f"cells.{name}: variants * generations = 1; a group needs two answers or more to compare"
+    if answers % group:
+        yield (
+            f"cells.{name}: variants * generations = {group}, but a step of scale '{scale_name}' holds {answers} "
+            f"answers; use a product that divides {answers}"
+        )
+    if (cell.grouping == "none") != (cell.variants == 1):
+        yield (
+            f"cells.{name}: grouping '{cell.grouping}' with variants = {cell.variants}; "
+            "grouping 'none' goes with exactly one variant, every other grouping with two or more"
+        )
+
+
+def _unevaluated(experiment: Experiment) -> Iterator[str]:
+    """Columns that could only fail after all the training."""
+    evaluated = {name for part in experiment.active.evaluation.parts.values() for name in part}
+    for name in experiment.active.tables:
+        for column in experiment.tables[name].columns:
+            if column not in evaluated:
+                yield (
+                    f"tables.{name}.columns: scale '{experiment.scale}' does not evaluate '{column}'; "
+                    f"add it to scales.{experiment.scale}.evaluation.parts"
+                )
+
+
+def _where(loc: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in loc) or "top level"
+
+
+def _what(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown key; {suggest(str(error['loc'][-1]), _known_keys(error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        return "missing"
+    if error["type"] == "value_error":  # our own checks name what they found
+        return error["msg"].removeprefix("Value error, ")
+    return f"{error['msg']} (found {error['input']!r:.60})"
+
+
+def _known_keys(loc: tuple[str | int, ...]) -> list[str]:
+    """The keys that would be right at this place of the configuration."""
+    annotation: Any = Experiment
+    for part in loc:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            annotation = annotation.model_fields[str(part)].annotation
+        else:
+            annotation = get_args(annotation)[-1]  # dict[str, X] and list[X]
+    return [field.alias or name for name, field in annotation.model_fields.items()]
