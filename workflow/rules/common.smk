@@ -133,6 +133,11 @@ def examined():
     return [name for part in parts for name in part]
 
 
+def runs():
+    """Every cell and seed of the active scale."""
+    return contents.runs_of(EXPERIMENT, EXPERIMENT.active.cells)
+
+
 def metrics_of_table(wildcards):
     return [
         f"results/<scale>/cells/{run}/metrics.json"
