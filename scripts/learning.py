@@ -1,7 +1,7 @@
 """What the demo's runs learned: python scripts/learning.py (after a run with several seeds, see the README).
 
-Prints, per cell: held-out accuracy of every seed, its mean gain over the untrained policy with the standard error over
-the seeds, and the spread of rewards inside a group (the paper's Figure 3) by thirds of the training.
+Prints, per cell: the mean of the six benchmarks for every seed, its mean gain over the untrained policy with the
+standard error over the seeds, and the spread of rewards inside a group (Figure 3) by thirds of the training.
 """
 
 import json
@@ -11,10 +11,9 @@ from pathlib import Path
 RESULTS = Path("results/demo/cells")
 
 
-def accuracy(cell: Path) -> tuple[float, int]:
-    """Score in percent on the only benchmark, and its number of questions."""
-    (score,) = json.loads((cell / "metrics.json").read_text())["scores"]
-    return score["value"], score["n"]
+def accuracy(cell: Path) -> float:
+    """Unweighted mean of the benchmarks, in percent."""
+    return statistics.mean(score["value"] for score in json.loads((cell / "metrics.json").read_text())["scores"])
 
 
 def thirds(runs: list[list[dict]], column: str) -> list[float]:
@@ -27,11 +26,11 @@ def thirds(runs: list[list[dict]], column: str) -> list[float]:
 
 def main() -> None:
     """Print one block a cell."""
-    base, questions = accuracy(RESULTS / "base" / "seed0")
-    print(f"before RL: {base:.1f} % of {questions} questions")
+    base = accuracy(RESULTS / "base" / "seed0")
+    print(f"before RL: {base:.1f}")
     for cell in sorted(path for path in RESULTS.iterdir() if path.name != "base"):
-        seeds = sorted(cell.glob("seed*"))
-        found = [accuracy(seed)[0] for seed in seeds]
+        seeds = sorted(seed for seed in cell.glob("seed*") if (seed / "metrics.json").exists())
+        found = [accuracy(seed) for seed in seeds]
         gains = [value - base for value in found]
         error = statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else float("nan")
         runs = [[json.loads(text) for text in (seed / "train.jsonl").read_text().splitlines()] for seed in seeds]
