@@ -5,12 +5,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from stgrpo.commands import VERBS, load_verb
+from stgrpo.commands import VERBS, load_verb, out_of_space
 from stgrpo.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb; a user's error is one line and exit status 2, anything else is a bug and keeps its traceback."""
+    """Run a verb; what a user can mend is one line and exit status 2, anything else a bug that keeps its traceback."""
     parser = argparse.ArgumentParser(prog="stgrpo", description="SpatioTemporal-GRPO, reproduced.")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     chosen = next((word for word in (argv or sys.argv[1:]) if word in VERBS), None)
@@ -29,6 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.run(args)
     except UserError as error:
         print(f"{chosen}: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if not out_of_space(error):
+            raise
+        where = getattr(error, "filename", None) or vars(args).get("out", "one of its files")
+        print(f"{chosen}: {where}: no space left on the disk; free some and run again", file=sys.stderr)
         return 2
     return 0
 

@@ -1,9 +1,13 @@
 """Run as a program: a verb, or one training step over several ranks, with a reward in which random answers differ."""
 
 import json
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 
+from stgrpo.errors import UserError
 from stgrpo.records import Question
 from stgrpo.rl.rewards import COMPONENTS
 
@@ -11,6 +15,20 @@ from stgrpo.rl.rewards import COMPONENTS
 def probe(question: Question, text: str) -> float:
     """A random policy's answers differ in it, so that advantages are not all zero."""
     return len(text) % 7 / 7
+
+
+def disturbed(question: Question, text: str) -> float:
+    """`probe`, unless the environment wants something to happen.
+
+    PROBE_HOLD names a file: once it is there, nobody goes on. PROBE_FAIL is what happens to rank 1.
+    """
+    if Path(os.environ.get("PROBE_HOLD", "/none")).exists():
+        time.sleep(600)
+    if os.environ.get("RANK") == "1" and (fate := os.environ.get("PROBE_FAIL")):
+        if fate == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise {"mendable": UserError, "bug": ValueError}[fate](f"this is {fate}")
+    return probe(question, text)
 
 
 def one_step(job: Path) -> None:
@@ -55,8 +73,10 @@ def one_step(job: Path) -> None:
         torch.save({"loss": trainer.state.log_history[0]["loss"], "gradient": gradient}, given["result"])
 
 
+if __name__ in ("__main__", "__mp_main__"):  # or a rank that the program started
+    COMPONENTS["accuracy"] = disturbed
+
 if __name__ == "__main__":
-    COMPONENTS["accuracy"] = probe
     if sys.argv[1] == "one-step":
         one_step(Path(sys.argv[2]))
     else:

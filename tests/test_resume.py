@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import pytest
 import torch
 from conftest import spec_of
 from probe import probe
+from safetensors.torch import load_file
 
+from stgrpo.__main__ import main
 from stgrpo.files import sha256, write_json, write_records
 from stgrpo.policy.model import load_policy
 from stgrpo.records import Question
@@ -23,29 +25,38 @@ from stgrpo.rl.checkpoints import resume_point
 from stgrpo.rl.rewards import COMPONENTS
 from stgrpo.rl.rollouts import Rollouts
 from stgrpo.rl.trainer import STGRPOTrainer, trainer_config
+from stgrpo.specs import TrainSpec
 from stgrpo.video import FrameReader
 
 PROBE = str(Path(__file__).parent / "probe.py")
 STEPS = 8
 
 
-@pytest.fixture
-def inputs(tmp_path: Path, questions: list[Question], scores: Mapping[str, Any]) -> dict[str, Path]:
-    """Questions and scores as files."""
+def as_files(folder: Path, questions: list[Question], scores: Mapping[str, Any], policy: Path) -> dict[str, Path]:
+    """What a training reads, by the names of the verb's arguments."""
     import pandas as pd
 
-    write_records(tmp_path / "train.jsonl", questions)
+    write_records(folder / "train.jsonl", questions)
     rows = [{"question": name, "scores": list(values)} for name, values in scores.items()]
-    pd.DataFrame(rows).to_parquet(tmp_path / "scores.parquet")
-    return {"questions": tmp_path / "train.jsonl", "scores": tmp_path / "scores.parquet"}
+    pd.DataFrame(rows).to_parquet(folder / "scores.parquet")
+    return {"questions": folder / "train.jsonl", "scores": folder / "scores.parquet", "policy": policy}
 
 
-def start(out: Path, inputs: Mapping[str, Path], policy: Path) -> subprocess.Popen:
-    spec = spec_of(steps=STEPS).canonical()
-    words = [sys.executable, PROBE, "train", "--spec", spec, "--policy", str(policy), "--out", str(out)]
-    words += ["--micro-rows", "8", "--save-steps", "3", "--state", str(out / "state")]
-    words += [f"--{name}={path}" for name, path in inputs.items()]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+@pytest.fixture
+def inputs(tmp_path: Path, questions, scores, policy_path) -> dict[str, Path]:
+    return as_files(tmp_path, questions, scores, policy_path)
+
+
+def start_verb(spec: TrainSpec, out: Path, inputs: Mapping[str, Path], *more: str, **environment: str):
+    """The verb in a session of its own, so that a test can end all of its processes and see whether any is left."""
+    words = [sys.executable, PROBE, "train", "--spec", spec.canonical(), "--out", str(out)]
+    words += ["--state", str(out / "state"), *(f"--{name}={path}" for name, path in inputs.items()), *more]
+    pipe, given = subprocess.PIPE, {**os.environ, **environment}
+    return subprocess.Popen(words, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=given, start_new_session=True)
+
+
+def start(out: Path, inputs: Mapping[str, Path]) -> subprocess.Popen:
+    return start_verb(spec_of(steps=STEPS), out, inputs, "--micro-rows=8", "--save-steps=3")
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -71,23 +82,23 @@ def lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def test_killed_training_ends_bit_for_bit_like_an_undisturbed_one(tmp_path, inputs, policy_path):
+def test_killed_training_ends_bit_for_bit_like_an_undisturbed_one(tmp_path, inputs):
     calm, killed = tmp_path / "calm", tmp_path / "killed"
-    finish(start(calm, inputs, policy_path))
+    finish(start(calm, inputs))
     metrics = killed / "state" / "train.jsonl"
 
     # once between two checkpoints, once as soon as a checkpoint's folder appears, so that it is not whole
-    process = start(killed, inputs, policy_path)
+    process = start(killed, inputs)
     wait_for(lambda: lines(metrics) >= 4, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    process = start(killed, inputs, policy_path)
+    process = start(killed, inputs)
     wait_for(lambda: (killed / "state" / "checkpoint-6").exists(), process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (killed / "model").exists(), "nothing stands in place before the end"
 
-    said = finish(start(killed, inputs, policy_path))
+    said = finish(start(killed, inputs))
     assert "resuming from step" in said
     assert sha256(killed / "model" / "model.safetensors") == sha256(calm / "model" / "model.safetensors")
     assert history(killed) == history(calm)
@@ -95,10 +106,74 @@ def test_killed_training_ends_bit_for_bit_like_an_undisturbed_one(tmp_path, inpu
     assert (killed / "rollouts.jsonl").read_text() == (calm / "rollouts.jsonl").read_text()
 
 
-def test_weights_changed_at_all(tmp_path, inputs, policy_path):
-    """Or the comparison above compares nothing."""
-    finish(start(tmp_path / "out", inputs, policy_path))
-    assert sha256(tmp_path / "out" / "model" / "model.safetensors") != sha256(policy_path / "model.safetensors")
+def test_killed_after_the_last_checkpoint_takes_no_step_more(tmp_path, inputs):
+    """The trainer would: it looks for the end only after a step."""
+    process = start(tmp_path, inputs)
+    last = tmp_path / "state" / f"checkpoint-{STEPS}"
+    wait_for(lambda: (last / "complete.json").exists(), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    weights = sha256(last / "model.safetensors")
+    said = finish(start(tmp_path, inputs))
+    assert f"resuming from step {STEPS} of {STEPS}" in said
+    assert sha256(tmp_path / "model" / "model.safetensors") == weights
+    assert lines(tmp_path / "train.jsonl") == STEPS
+
+
+def test_model_holds_changed_weights_and_nothing_of_the_trainer(tmp_path, inputs, policy_path):
+    """Changed, or the comparison above compares nothing."""
+    finish(start(tmp_path, inputs))
+    assert sha256(tmp_path / "model" / "model.safetensors") != sha256(policy_path / "model.safetensors")
+    found = {path.name for path in (tmp_path / "model").iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "made_by.json"} <= found
+    assert not found & {"optimizer.pt", "training_args.bin", "trainer_state.json", "complete.json", "scheduler.pt"}
+    saved = load_file(tmp_path / "model" / "model.safetensors")
+    assert {value.dtype for value in saved.values()} == {torch.float32}
+    loaded = load_policy(tmp_path / "model").model.state_dict()
+    assert sorted(v.double().sum().item() for v in loaded.values()) == sorted(
+        v.double().sum().item() for v in saved.values()
+    ), "every tensor, under whatever name"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A file system of its own; call it to set its size."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def size(text: str) -> Path:
+        subprocess.run(["mount", "-o", f"remount,size={text}", str(disk)], check=True)
+        return disk
+
+    done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(disk)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"a full disk needs a small file system, and mounting one failed: {done.stderr.strip()}")
+    yield size
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_full_disk_ends_in_one_line_and_is_resumed_when_mended(tmp_path, inputs, small_disk):
+    """A checkpoint takes 8 MB: the second one's weights, then its optimizer state, find no room."""
+    finish(start(tmp_path / "calm", inputs))
+    for size in ("9m", "13m"):
+        out = small_disk(size) / "out"
+        process = start(out, inputs)
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == 2, said
+        wanted = f"train: {out}/state: no space left on the disk; free some and run again: it goes on from step 3"
+        assert said.splitlines()[-1] == wanted
+        assert "Traceback" not in said
+        assert not (out / "model").exists()
+    said = finish(start(small_disk("100m") / "out", inputs))
+    assert "resuming from step 3" in said
+    assert sha256(out / "model" / "model.safetensors") == sha256(tmp_path / "calm" / "model" / "model.safetensors")
+    assert history(out) == history(tmp_path / "calm")
+
+
+def test_full_disk_is_one_line_in_any_verb(small_disk, capsys):
+    out = small_disk("4k") / "schema.json"
+    assert main(["schema", "--out", str(out)]) == 2
+    assert capsys.readouterr().err == f"schema: {out}: no space left on the disk; free some and run again\n"
 
 
 def test_half_written_checkpoint_is_not_resumed(tmp_path: Path):
@@ -107,14 +182,14 @@ def test_half_written_checkpoint_is_not_resumed(tmp_path: Path):
         (tmp_path / f"checkpoint-{step}" / "model.safetensors").touch()
         if whole:
             write_json(tmp_path / f"checkpoint-{step}" / "complete.json", {"step": step})
-    assert resume_point(tmp_path) == (tmp_path / "checkpoint-3", 3)
+    assert resume_point(tmp_path) == tmp_path / "checkpoint-3"
     assert not (tmp_path / "checkpoint-6").exists()
 
 
-def test_second_training_in_the_same_state_is_refused(tmp_path, inputs, policy_path):
-    first = start(tmp_path / "out", inputs, policy_path)
+def test_second_training_in_the_same_state_is_refused(tmp_path, inputs):
+    first = start(tmp_path / "out", inputs)
     wait_for(lambda: (tmp_path / "out" / "state" / "key.json").exists(), first)
-    second = start(tmp_path / "out", inputs, policy_path)
+    second = start(tmp_path / "out", inputs)
     text, _ = second.communicate(timeout=60)
     finish(first)
     assert second.returncode == 2

@@ -1,5 +1,6 @@
 """The verbs: one module each, with `register(parser)` and `run(args)`; its docstring is the help text."""
 
+import errno
 import os
 from argparse import ArgumentParser
 from importlib import import_module
@@ -11,6 +12,7 @@ from stgrpo.errors import UserError
 from stgrpo.files import read_json
 
 MADE_BY = "made_by.json"  # in a model's folder: spec and provenance
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 VERBS = {
     "demo": "render the demo's world in the corpora's original formats",
@@ -22,6 +24,7 @@ VERBS = {
     "evaluate": "answer the benchmarks' questions with a cell",
     "grade": "score a cell's answers",
     "tabulate": "make a table from the cells' scores",
+    "figure": "draw a figure from the trainings' metrics",
     "publish": "put the active scale's results at the top of results/",
     "schema": "write the JSON schema of config.yaml",
 }
@@ -69,11 +72,8 @@ def made_by(folder: Path, wanted: str) -> dict[str, Any]:
     return block
 
 
-def refuse_ranks() -> None:
-    """Several processes cannot share a state folder yet.
-
-    Raises:
-        UserError: the process is one of several.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError("started as one of several processes; this version trains a cell in one process")
+def out_of_space(error: Exception) -> bool:
+    """Whether an error says that a disk is full or a quota spent: by its number, or, in safetensors', by its words."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    return any(os.strerror(number) in str(error) for number in _FULL)

@@ -1,33 +1,81 @@
-"""Checkpoints that are resumed only when they are whole, and the history that goes with them."""
+"""Checkpoints that are resumed only when they are whole, and the history that goes with them.
 
+A checkpoint holds the whole weights, as save_pretrained writes them, with the tokenizer, whatever engine trained; what
+else is in it depends on the engine. The one of the last step is what is published.
+"""
+
+import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from stgrpo.files import flush_tree, read_records, write_json, write_records
+from stgrpo.errors import UserError
+from stgrpo.files import flush_tree, read_json, read_records, write_json, write_records
 from stgrpo.records import Rollout
 from stgrpo.state import whole_lines
 
 METRICS, ROLLOUTS = "train.jsonl", "rollouts.jsonl"
 _COMPLETE = "complete.json"
+_OF_A_MODEL = {".safetensors", ".json", ".jinja", ".txt"}  # weights, configuration, tokenizer
+_OF_A_TRAINER = {_COMPLETE, "trainer_state.json"}
 
 
-def mark_complete(folder: Path, step: int) -> None:
-    """Say that everything of checkpoint `step` is on the disk."""
-    checkpoint = folder / f"checkpoint-{step}"
+def layout(processes: int, deepspeed: Mapping[str, Any] | None) -> str:
+    """How the optimizer's state is cut up in a checkpoint; it can be read back into the same layout only."""
+    return f"ZeRO-{deepspeed['zero_optimization']['stage']} over {processes} processes" if deepspeed else "whole"
+
+
+def mark_complete(checkpoint: Path, step: int, how: str) -> None:
+    """Say that everything of a checkpoint is on the disk, and in which layout."""
     flush_tree(checkpoint)
-    write_json(checkpoint / _COMPLETE, {"step": step})
+    write_json(checkpoint / _COMPLETE, {"step": step, "layout": how})
 
 
-def resume_point(folder: Path) -> tuple[Path | None, int]:
-    """The newest whole checkpoint and its step, (None, 0) without one; half-written ones are removed."""
-    best: tuple[Path | None, int] = (None, 0)
+def checkpoint_of(folder: Path, step: int) -> Path:
+    """Where the trainer puts the checkpoint of a step."""
+    return folder / f"checkpoint-{step}"
+
+
+def step_of(checkpoint: Path | None) -> int:
+    """The step of a checkpoint, 0 without one."""
+    return int(checkpoint.name.removeprefix("checkpoint-")) if checkpoint else 0
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest whole checkpoint."""
+    return max((mark.parent for mark in folder.glob(f"checkpoint-*/{_COMPLETE}")), key=step_of, default=None)
+
+
+def resume_point(folder: Path) -> Path | None:
+    """The newest whole checkpoint; half-written ones are removed."""
     for checkpoint in folder.glob("checkpoint-*"):
-        step = int(checkpoint.name.removeprefix("checkpoint-"))
         if not (checkpoint / _COMPLETE).exists():
             shutil.rmtree(checkpoint)
-        elif step > best[1]:
-            best = checkpoint, step
-    return best
+    return newest(folder)
+
+
+def check_layout(checkpoint: Path, wanted: str) -> None:
+    """Refuse to go on from a checkpoint of another layout.
+
+    Raises:
+        UserError: the layout is not the wanted one.
+    """
+    found = read_json(checkpoint / _COMPLETE)["layout"]
+    if found != wanted:
+        raise UserError(
+            f"{checkpoint}: holds the optimizer's state as '{found}', this run needs '{wanted}'; "
+            f"choose --processes and --deepspeed as before, or remove {checkpoint.parent} to start anew"
+        )
+
+
+def take_model(checkpoint: Path, folder: Path) -> None:
+    """Weights, configuration and tokenizer of a checkpoint, as hard links: neither time nor space, at any size."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for path in checkpoint.iterdir():
+        if path.suffix in _OF_A_MODEL and path.name not in _OF_A_TRAINER:
+            os.link(path, folder / path.name)
 
 
 def cut_history(folder: Path, step: int) -> None:

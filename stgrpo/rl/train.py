@@ -4,18 +4,20 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 from transformers import TrainerCallback
 
 from stgrpo.files import line
 from stgrpo.policy.model import load_policy
 from stgrpo.records import Question
-from stgrpo.rl.checkpoints import METRICS, ROLLOUTS, cut_history, resume_point
+from stgrpo.rl.checkpoints import METRICS, ROLLOUTS, step_of
 from stgrpo.rl.rollouts import Rollouts
 from stgrpo.rl.trainer import STGRPOTrainer, trainer_config
 from stgrpo.specs import TrainSpec
@@ -44,10 +46,11 @@ _COLUMNS = {  # TRL's names -> ours
 
 @dataclass(frozen=True)
 class Runtime:
-    """What does not decide the weights: answers in one pass, and steps between two checkpoints."""
+    """What does not decide the weights: answers in one pass, steps between checkpoints, DeepSpeed's configuration."""
 
     micro_rows: int
     save_steps: int
+    deepspeed: Mapping[str, Any] | None = None
 
 
 def train(
@@ -57,28 +60,47 @@ def train(
     questions: Sequence[Question],
     scores: Mapping[str, Sequence[float]],
     state: Path,
+    checkpoint: Path | None = None,
 ) -> STGRPOTrainer:
-    """Train to the last step, from the newest whole checkpoint in `state` if there is one."""
-    checkpoint, step = resume_point(state)
-    cut_history(state, step)
-    if checkpoint:
-        print(f"resuming from step {step} of {spec.steps} ({checkpoint})", flush=True)
+    """Train from `checkpoint` to the last step, which leaves a checkpoint of its own in `state`.
+
+    This is what every rank does; how many there are is read from the environment, as torch's launchers set it.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if runtime.deepspeed:
+        _meet()
+    # Before the weights are read: ZeRO-3 spreads them while they are read, and asks the configuration how.
+    config = trainer_config(spec, state, runtime.micro_rows, runtime.save_steps, world, runtime.deepspeed)
     with FrameReader() as reader:
         policy = load_policy(policy_path)
         rollouts = Rollouts(spec, policy, {q.id: q for q in questions}, scores, reader)
-        world = int(os.environ.get("WORLD_SIZE", "1"))
-        config = trainer_config(spec, state, runtime.micro_rows, runtime.save_steps, world)
         trainer = STGRPOTrainer(spec, policy, rollouts, config)
-        trainer.add_callback(History(trainer, state, spec.steps, step))
-        if step < spec.steps:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        else:  # killed after the last checkpoint: the trainer would take one step more before it looks
-            trainer._load_from_checkpoint(str(checkpoint))
+        if trainer.is_world_process_zero():
+            trainer.add_callback(History(trainer, state, spec.steps, step_of(checkpoint)))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return trainer
 
 
+def _meet() -> None:
+    """Let DeepSpeed know of the ranks; on GPUs the trainer's configuration does it.
+
+    On CPUs DeepSpeed would compile an operator for shared memory if this table held it: that takes a minute, needs a
+    compiler, and, interrupted, leaves a lock that all later starts wait for.
+    """
+    import deepspeed
+
+    warnings.filterwarnings("ignore", r"`torch\.distributed\.", FutureWarning)  # many a step, for DeepSpeed's own calls
+    if not torch.cuda.is_available():
+        deepspeed.ops.__compatible_ops__ = {}  # pyright: ignore[reportAttributeAccessIssue]
+        deepspeed.init_distributed(dist_backend="gloo")
+
+
 class History(TrainerCallback):
-    """One line of metrics a step, some rollouts, and progress: a bar on a terminal, plain lines elsewhere."""
+    """One line of metrics a step, some rollouts, and progress: a bar on a terminal, plain lines elsewhere.
+
+    Only rank 0 keeps it. Rewards and their spread are those of all ranks' answers; the sizes of the variants and the
+    rollouts are those of rank 0's share.
+    """
 
     def __init__(self, trainer: STGRPOTrainer, folder: Path, steps: int, done: int) -> None:
         self.trainer, self.folder, self.steps = trainer, folder, steps
@@ -87,7 +109,7 @@ class History(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Called by the trainer after every step and, with other contents, once at its end."""
-        if logs is None or "loss" not in logs or not state.is_world_process_zero:
+        if logs is None or "loss" not in logs:
             return
         row = {"step": state.global_step} | {ours: logs[theirs] for theirs, ours in _COLUMNS.items() if theirs in logs}
         _append(self.folder / METRICS, json.dumps(row) + "\n")

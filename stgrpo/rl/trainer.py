@@ -26,7 +26,7 @@ Overridden, and why:
 Generation goes through TRL's `rollout_func`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,14 @@ from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from stgrpo.errors import UserError
 from stgrpo.policy.clips import Clip
 from stgrpo.policy.generate import generate
 from stgrpo.policy.model import Policy, embed
 from stgrpo.policy.sampling import KeyedSampler
 from stgrpo.policy.vision import speed_up_on_cpu
 from stgrpo.records import Rollout
-from stgrpo.rl.checkpoints import mark_complete
+from stgrpo.rl.checkpoints import checkpoint_of, layout, mark_complete
 from stgrpo.rl.groups import spread
 from stgrpo.rl.rewards import COMPONENTS
 from stgrpo.rl.rollouts import Rollouts, Row
@@ -55,17 +56,30 @@ from stgrpo.variants.temporal import mean_entropy
 _LOSSES = {"grpo": ("grpo", "group"), "dr_grpo": ("dr_grpo", "none")}
 
 
-def trainer_config(spec: TrainSpec, output: Path, micro_rows: int, save_steps: int, world_size: int = 1) -> GRPOConfig:
+def trainer_config(
+    spec: TrainSpec,
+    output: Path,
+    micro_rows: int,
+    save_steps: int,
+    world_size: int = 1,
+    deepspeed: Mapping[str, Any] | None = None,
+) -> GRPOConfig:
     """TRL's configuration of a spec; several of TRL's defaults are not the paper's.
 
     Accumulation fills a step up to `answers_per_step`, whatever the number of processes.
+
+    Raises:
+        UserError: that many answers cannot be spread evenly.
     """
     training = spec.training
     loss_type, scale_rewards = _LOSSES[spec.algorithm]
     accumulation, rest = divmod(training.answers_per_step, micro_rows * world_size)
     if rest:
-        raise ValueError(f"{training.answers_per_step} answers a step do not divide by {micro_rows} x {world_size}")
-    return GRPOConfig(
+        raise UserError(
+            f"{training.answers_per_step} answers a step cannot be spread evenly over {world_size} processes with "
+            f"{micro_rows} in one pass; choose --processes and --micro-rows whose product divides them"
+        )
+    config = GRPOConfig(
         output_dir=str(output),
         seed=spec.seed,
         max_steps=spec.steps,
@@ -85,7 +99,7 @@ def trainer_config(spec: TrainSpec, output: Path, micro_rows: int, save_steps: i
         lr_scheduler_type="constant",
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
-        bf16=training.precision == "bf16",
+        bf16=False,  # `_autocast` does it, in the same way under every engine
         gradient_checkpointing=torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),
         logging_steps=1,
@@ -93,7 +107,21 @@ def trainer_config(spec: TrainSpec, output: Path, micro_rows: int, save_steps: i
         save_total_limit=2,
         report_to=[],
         disable_tqdm=True,
+        ddp_find_unused_parameters=False,  # all are used
+        deepspeed=_with_autocast(deepspeed, training.precision) if deepspeed else None,
     )
+    if config.use_cpu:  # or it is "cpu:0" in a rank, a place that torch.load does not know when it resumes
+        config._setup_devices = torch.device("cpu")
+    return config
+
+
+def _with_autocast(deepspeed: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """DeepSpeed's engine switches off any autocast that it finds, so it is told of ours.
+
+    Without the empty list it would send gradients in bf16; one process does not round them either.
+    """
+    autocast = {"enabled": precision == "bf16", "dtype": "bfloat16", "lower_precision_safe_modules": []}
+    return {**deepspeed, "torch_autocast": autocast}
 
 
 class STGRPOTrainer(GRPOTrainer):
@@ -153,12 +181,17 @@ class STGRPOTrainer(GRPOTrainer):
         """The model without what accelerate wraps around it."""
         return self.accelerator.unwrap_model(model)
 
+    def _autocast(self) -> Any:
+        """Products in bf16 where the spec wants that; the weights stay in float32."""
+        bf16 = self.spec.training.precision == "bf16"
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=bf16)
+
     def answer(self, rows: Sequence[Row]) -> list[list[int]]:
         """Sample one answer a row from the current weights."""
         sampler = KeyedSampler([row.key for row in rows], self.spec.training.temperature, self.spec.training.top_p)
         wrapped: Any = self.model_wrapped
         whole: Any = unwrap_model_for_generation(wrapped, self.accelerator)  # gathers sharded weights
-        with whole as core, self.accelerator.autocast():
+        with whole as core, self._autocast():
             policy = Policy(core, self.policy.tokenizer)
             prompts, clips = [row.prompt for row in rows], [row.clip for row in rows]
             return generate(policy, prompts, clips, sampler, self.spec.training.max_tokens)
@@ -180,7 +213,7 @@ class STGRPOTrainer(GRPOTrainer):
         logps, entropies = [], []
         for rows in torch.arange(len(input_ids)).split(batch_size or len(input_ids)):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
-            with self.accelerator.autocast():
+            with self._autocast():
                 words, positions = embed(core, input_ids[part], attention_mask[part], self._clips[part])
                 found = model(
                     inputs_embeds=words,
@@ -216,9 +249,6 @@ class STGRPOTrainer(GRPOTrainer):
             metrics["variants/entropy"].append(sum(mean_entropy(*pair) for pair in scored) / len(scored))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        if self.is_deepspeed_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-            return
         core = self._core(model or self.model)
         saved = type(core).from_pretrained(resume_from_checkpoint, dtype=core.dtype)
         core.load_state_dict(saved.state_dict())
@@ -227,7 +257,10 @@ class STGRPOTrainer(GRPOTrainer):
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            mark_complete(Path(str(self.args.output_dir)), self.state.global_step)
+            step = self.state.global_step
+            deepspeed: Any = self.args.deepspeed
+            how = layout(self.args.world_size, deepspeed)
+            mark_complete(checkpoint_of(Path(str(self.args.output_dir)), step), step, how)
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """No card: the provenance of a result stands in its train.json."""
