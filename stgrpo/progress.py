@@ -9,7 +9,7 @@ _PATIENCE = 15.0  # seconds between two lines of a log
 
 
 class Progress:
-    """Use as a context manager; `update` after every piece of work."""
+    """Use as a context manager, or close it; `update` after every piece of work."""
 
     def __init__(self, total: int, unit: str, done: int = 0) -> None:
         self.total, self.unit, self.done = total, unit, done
@@ -20,7 +20,7 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.close()
+        self.close()
 
     def update(self, count: int = 1, note: str = "") -> None:
         """Count work done; `note` says what is worth knowing about it."""
@@ -32,3 +32,7 @@ class Progress:
             self.last = now
             behind = f": {note}" if note else ""
             print(f"{self.unit} {self.done}/{self.total}{behind}, {now - self.start:.0f} s", flush=True)
+
+    def close(self) -> None:
+        """Leave the terminal tidy."""
+        self.bar.close()

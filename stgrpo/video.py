@@ -77,13 +77,17 @@ def _decode(path: str, rule: FrameRule) -> np.ndarray:
 
 def _serve(pipe: Connection) -> None:
     """The child: answers every request with frames or with the reason why there are none."""
-    while (request := pipe.recv()) is not None:
-        try:
-            path, rule = request
-            pipe.send((_decode(path, rule), None))
-        except Exception as error:  # decord raises undocumented types; the parent names the file and the reason
-            reason = _CLOCK_AND_PLACE.sub("", str(error)).split("\n")[0]
-            pipe.send((None, f"{type(error).__name__}: {reason}"))
+    with suppress(EOFError, BrokenPipeError):  # the parent was killed
+        while (request := pipe.recv()) is not None:
+            pipe.send(_answer(*request))
+
+
+def _answer(path: str, rule: FrameRule) -> tuple[np.ndarray | None, str | None]:
+    try:
+        return _decode(path, rule), None
+    except Exception as error:  # decord raises undocumented types; the parent names the file and the reason
+        reason = _CLOCK_AND_PLACE.sub("", str(error)).split("\n")[0]
+        return None, f"{type(error).__name__}: {reason}"
 
 
 class FrameReader:

@@ -293,17 +293,6 @@ def test_same_variants_on_any_split_over_ranks(setup: Setup):
     assert [r.variant for r in rollouts.rows(ids, step=4, first=0)] != [r.variant for r in whole]
 
 
-def test_killed_after_the_last_checkpoint_takes_no_step_more(setup: Setup):
-    """transformers would: it looks for the end only after a step."""
-    spec, runtime = spec_of(steps=4), Runtime(16, 2)
-    given = (setup.policy_path, setup.questions, setup.scores, setup.folder)
-    first = train(spec, runtime, *given)
-    again = train(spec, runtime, *given)
-    assert len((setup.folder / "train.jsonl").read_text().splitlines()) == 4
-    for name, value in first.model.state_dict().items():
-        assert torch.equal(value, again.model.state_dict()[name]), name
-
-
 def test_policy_without_kl_trains(setup: Setup):
     train(spec_of(steps=1, beta=0.0), Runtime(16, 100), setup.policy_path, setup.questions, setup.scores, setup.folder)
     assert "kl" not in json.loads((setup.folder / "train.jsonl").read_text())

@@ -96,7 +96,7 @@ def _spot(rng: np.random.Generator, side: int) -> tuple[int, int]:
 def _track(direction: str, length: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Upper left corners of the target over `length` frames, from one edge of the picture to the other."""
     span = SIZE - TARGET
-    across = int(rng.integers(0, span))
+    across = int(rng.integers(span // 3, 2 * span // 3))  # near the middle, so that one early or late frame tells much
     dx, dy = DIRECTIONS[direction]
     forth = np.linspace(0, span, length).astype(int)
     along = forth if dx + dy > 0 else forth[::-1]

@@ -18,15 +18,15 @@ def speed_up_on_cpu(model: Any) -> None:
     if torch.cuda.is_available():
         return
     visual = model.model.visual
-    visual.patch_embed.forward = types.MethodType(_embed_patches, visual.patch_embed)
+    projection = visual.patch_embed.proj  # ZeRO-3 gathers weights for the module that owns them, and for no other
+    projection.forward = types.MethodType(_project_patches, projection)
     for block in visual.blocks:
         block.attn.stock_forward = block.attn.forward
         block.attn.forward = types.MethodType(_attend_in_windows, block.attn)
 
 
-def _embed_patches(self: Any, hidden_states: Tensor) -> Tensor:
-    weight = self.proj.weight
-    return linear(hidden_states.to(weight.dtype), weight.view(weight.shape[0], -1))
+def _project_patches(self: Any, hidden_states: Tensor) -> Tensor:
+    return linear(hidden_states.flatten(1), self.weight.flatten(1))  # (patches, 1176) -> (patches, d)
 
 
 def _attend_in_windows(

@@ -2,8 +2,6 @@
 
 import json
 import os
-import sys
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 from transformers import TrainerCallback
 
 from stgrpo.files import line
 from stgrpo.policy.model import load_policy
+from stgrpo.progress import Progress
 from stgrpo.records import Question
 from stgrpo.rl.checkpoints import METRICS, ROLLOUTS, step_of
 from stgrpo.rl.rollouts import Rollouts
@@ -104,8 +102,7 @@ class History(TrainerCallback):
 
     def __init__(self, trainer: STGRPOTrainer, folder: Path, steps: int, done: int) -> None:
         self.trainer, self.folder, self.steps = trainer, folder, steps
-        self.bar = tqdm(total=steps, initial=done, unit="step", disable=not sys.stderr.isatty())
-        self.start = time.monotonic()
+        self.progress = Progress(steps, "step", done)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Called by the trainer after every step and, with other contents, once at its end."""
@@ -116,19 +113,12 @@ class History(TrainerCallback):
         if state.global_step % _ROLLOUT_EVERY == 1 or state.global_step == self.steps:
             rollouts = self.trainer.last_rollouts(state.global_step)
             _append(self.folder / ROLLOUTS, "".join(line(rollout) for rollout in rollouts))
-        self._show(row)
+        names = [name for name in ("reward", "accuracy", "reward_std", "kl") if name in row]  # no KL if beta is 0
+        self.progress.update(note=", ".join(f"{name} {row[name]:.3f}" for name in names))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Leave the terminal tidy."""
-        self.bar.close()
-
-    def _show(self, row: dict[str, Any]) -> None:
-        self.bar.update()
-        self.bar.set_postfix_str(f"accuracy {row['accuracy']:.2f}, reward std {row['reward_std']:.3f}")
-        if self.bar.disable and (row["step"] % _ROLLOUT_EVERY == 0 or row["step"] == self.steps):
-            names = [name for name in ("reward", "accuracy", "reward_std", "kl") if name in row]  # no KL if beta is 0
-            shown = ", ".join(f"{name} {row[name]:.3f}" for name in names)
-            print(f"step {row['step']}/{self.steps}: {shown}, {time.monotonic() - self.start:.0f} s", flush=True)
+        self.progress.close()
 
 
 def _append(path: Path, text: str) -> None:
