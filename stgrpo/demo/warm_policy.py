@@ -1,7 +1,7 @@
 """Supervised warm-up of the tiny policy, so that RL starts from a policy that is right about half of the time.
 
-The recipe was found by trial: short clips first, three direction questions for one about colour (the easy family would
-swamp the slow one), and the answer right after the word that it stands for. The benchmarks' other forms of questions
+The recipe was found by trial: short clips first, every clip asked about its colour and its direction (its frames are
+encoded once for both), and the answer right after the word that it stands for. The benchmarks' other forms of questions
 are taught at the end, in a few steps: from the start they would double the time that direction takes.
 """
 
@@ -25,12 +25,12 @@ from stgrpo.prompts import render
 from stgrpo.records import Question
 from stgrpo.variants.spatial import apply_spatial, draw_spatial
 
-_BATCH, _LEARNING_RATE, _RAMP = 32, 1e-3, 50
-_SHORT_STEPS, _SHORT, _LONGER = 150, (2, 4), (2, 3, 4, 5, 6, 8, 10, 12)
-_WHOLE_SHARE, _CHANGED_SHARE, _COLOUR_SHARE = 0.2, 0.3, 0.25
+_CLIPS, _LEARNING_RATE, _RAMP = 20, 1e-3, 50  # clips a step, two questions each
+_SHORT_STEPS, _SHORT, _LONGER = 100, (2, 4), (2, 3, 4, 5, 6, 8, 10, 12)
+_WHOLE_SHARE, _CHANGED_SHARE = 0.2, 0.3
 _FORM_STEPS, _FORM_SHARE, _NOTE_SHARE = 80, 0.6, 0.1
 _NOTE = (6, 24)  # words of a note; the policy knows none of them
-_EXAM, _EXAM_EVERY, _EXAM_FINE, _NEAR = 256, 25, 10, 0.40
+_EXAM, _EXAM_EVERY, _EXAM_FINE, _NEAR = 256, 25, 15, 0.40
 _ANSWER_TOKENS = 16
 
 
@@ -91,7 +91,8 @@ def examine(policy: Policy, scenes: list[world.Scene], template: str) -> dict[st
     right: dict[str, list[bool]] = {family: [] for family in world.FAMILIES}
     families = [world.FAMILIES[i // 16 % 2] for i in range(len(scenes))]  # 16 scenes hold every colour and direction
     asked = [
-        _example(policy, asking.choice(s, f, rng), s.frames, template) for s, f in zip(scenes, families, strict=True)
+        _example(policy, asking.choice(s, f, rng), make_clip(s.frames), template)
+        for s, f in zip(scenes, families, strict=True)
     ]
     sampler = KeyedSampler([key("warm", i) for i in range(len(asked))], 1.0, 0.95)
     answers = generate(policy, [a.prompt for a in asked], [a.clip for a in asked], sampler, _ANSWER_TOKENS)
@@ -121,17 +122,18 @@ def _batch(
         length = int(rng.choice(_SHORT))
     else:
         length = world.FRAMES if rng.random() < _WHOLE_SHARE else int(rng.choice(_LONGER))
-    for i in rng.integers(0, len(pool), _BATCH):
-        family = "colour" if rng.random() < _COLOUR_SHARE else "direction"
+    for i in rng.integers(0, len(pool), _CLIPS):
         candidates = pool[i].frames[list(pool[i].visible)] if short else pool[i].frames
         frames = candidates[_spread(len(candidates), length, rng)]
         if length <= 6 and rng.random() < _CHANGED_SHARE:
             frames = apply_spatial(frames, draw_spatial(SpatialRule(hue=0), rng))
-        if rng.random() < other_forms:
-            asked = _noted(_in_other_form(pool[i], family, rng), rng)
-        else:
-            asked = asking.choice(pool[i], family, rng)
-        yield _example(policy, asked, frames, template)
+        clip = make_clip(frames)
+        for family in world.FAMILIES:
+            if rng.random() < other_forms:
+                asked = _noted(_in_other_form(pool[i], family, rng), rng)
+            else:
+                asked = asking.choice(pool[i], family, rng)
+            yield _example(policy, asked, clip, template)
 
 
 def _in_other_form(scene: world.Scene, family: str, rng: np.random.Generator) -> asking.Asked:
@@ -161,11 +163,10 @@ def _spread(frames: int, count: int, rng: np.random.Generator) -> np.ndarray:
     return np.minimum(rng.uniform(edges[:-1], edges[1:]).astype(int), frames - 1)
 
 
-def _example(policy: Policy, asked: asking.Asked, frames: np.ndarray, template: str) -> Example:
+def _example(policy: Policy, asked: asking.Asked, clip: Clip, template: str) -> Example:
     question = Question("", "", asked.text, asked.options, "multiple choice", asked.answer, "warm")
     thought = f"the {asked.topic} is {asked.word} {asked.answer}"
     target = f"<think> {thought} </think> <answer> {asked.answer} </answer> <|im_end|>"
-    clip = make_clip(frames)
     ids = policy.tokenizer(target, add_special_tokens=False)["input_ids"]
     return Example(policy.prompt_ids(render(question, template), clip), clip, ids, asked.answer)
 

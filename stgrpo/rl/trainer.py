@@ -14,6 +14,14 @@ Deviations from the paper and readings of what it leaves open, as built; the num
 11. `second_per_grid_ts` is 1.0 in every pass; Video-R1 drops it in the log-prob pass only.
 12. z_f is the mean over all cells before the 2x2 video pooling, z_q the mean over the raw question's tokens.
 13. The prompt's wording is ours.
+14. A stochastic variant is cut in time with probability 0.5 and, independently, changed in its picture as in 7.
+15. Dr.GRPO drops the division by the standard deviation and divides by a constant length, as its own paper does (the
+    paper names the first only); the weight of the KL term stays 0.04.
+16. Every answer is rewarded by its own question's type, and numbers are compared as numbers ("42.0" is 42): Video-R1
+    reads the first type of a batch, and gives such an answer nothing.
+17. Benchmarks are scored without a judge model: TempCompass is the micro average of its three configurations that need
+    none, VSI-Bench the mean of its eight tasks, VideoMMMU the micro average of its three tracks, MMVU its multiple
+    choice by bare letters. An answer without tags is read whole, as Video-R1's evaluation does.
 
 Overridden, and why:
 - `_generate_and_score_completions`: gives every row its variant's clip.
