@@ -30,6 +30,7 @@ _SHORT_STEPS, _SHORT, _LONGER = 150, (2, 4), (2, 3, 4, 5, 6, 8, 10, 12)
 _WHOLE_SHARE, _CHANGED_SHARE, _COLOUR_SHARE = 0.2, 0.3, 0.25
 _FORM_STEPS, _FORM_SHARE, _NOTE_SHARE = 80, 0.6, 0.1
 _NOTE = (6, 24)  # words of a note; the policy knows none of them
+_OPTIONS = (2, 3, 4, 5)  # of a choice, once the other forms are taught
 _EXAM, _EXAM_EVERY, _EXAM_FINE, _NEAR = 256, 25, 15, 0.40
 _ANSWER_TOKENS = 16
 
@@ -131,21 +132,19 @@ def _batch(
         if rng.random() < other_forms:
             asked = _noted(_in_other_form(pool[i], family, rng), rng)
         else:
-            asked = asking.choice(pool[i], family, rng)
+            asked = asking.choice(pool[i], family, rng, int(rng.choice(_OPTIONS)) if other_forms else 4)
         yield _example(policy, asked, make_clip(frames), template)
 
 
 def _in_other_form(scene: world.Scene, family: str, rng: np.random.Generator) -> asking.Asked:
-    form = rng.integers(5)
+    form = rng.integers(4)
     if form == 0:
         return asking.yes_or_no(scene, family, rng)
     if form == 1:
         return asking.caption(scene, family, rng)
     if form == 2:
         return asking.open_question(scene, family)
-    if form == 3:
-        return asking.number(scene, str(rng.choice(list(asking.NUMBERS))), rng)
-    return asking.choice(scene, family, rng, int(rng.choice([2, 3, 5])))
+    return asking.number(scene, str(rng.choice(list(asking.NUMBERS))), rng)
 
 
 def _noted(asked: asking.Asked, rng: np.random.Generator) -> asking.Asked:
