@@ -18,6 +18,13 @@ Sharding = Literal["ddp", "zero2", "zero3"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]  # what a person types in a target
 Need = Literal["world", "fetch", "prepare", "warm", "score", "train", "evaluate"]
 
+BENCHMARKS = ("videomme", "vsibench", "perceptiontest", "tempcompass", "videommmu", "mmvu")  # each has a module
+METRICS = (  # columns of train.jsonl
+    *("loss", "grad_norm", "reward", "accuracy", "format", "reward_std", "between_variants", "within_variants"),
+    *("flat_groups", "variant_frames", "weight_entropy", "kl", "token_entropy", "answer_tokens", "cut_answers"),
+    "seconds",
+)
+
 
 class Frozen(BaseModel):
     """Immutable; unknown keys are errors."""
@@ -184,13 +191,28 @@ class Scale(Frozen):
     def _complete(self) -> Self:
         if missing := [need for need in get_args(Need) if need not in self.needs]:
             raise ValueError(f"needs: no entry for {', '.join(missing)}")
+        for need in ("world", "fetch", "prepare"):
+            if self.needs[need].gpus:
+                raise ValueError(f"needs.{need}.gpus = {self.needs[need].gpus}, but it uses none; leave it out")
         if "{question}" not in self.prompt:
             raise ValueError("prompt: must contain {question}")
+        return self
+
+    @model_validator(mode="after")
+    def _shared(self) -> Self:
+        """How a training's processes share its rows and the machine."""
         if self.training.answers_per_step % (self.micro_rows * self.processes):
             raise ValueError(
                 f"micro_rows = {self.micro_rows} times processes = {self.processes} does not divide "
                 f"{self.training.answers_per_step} answers a step"
             )
+        if self.sharding != "ddp" and self.processes < 2:
+            raise ValueError(f"sharding = {self.sharding} needs processes = 2 or more, found {self.processes}")
+        need = self.needs.get("train", Resources())
+        if need.gpus not in (0, self.processes):
+            raise ValueError(f"needs.train.gpus = {need.gpus}, but processes = {self.processes}; there is one a GPU")
+        if need.cpus % self.processes:
+            raise ValueError(f"needs.train.cpus = {need.cpus} is no multiple of processes = {self.processes}")
         return self
 
 
@@ -242,13 +264,12 @@ class Panel(Frozen):
     """One of a figure's coordinate systems: the cells whose curves it compares."""
 
     title: str
-    cells: list[str] = Field(min_length=1)
+    cells: list[str] = Field(min_length=1, max_length=4, description="as many as there are colours")
 
 
 class Figure(Frozen):
     """A training metric of some cells over the steps."""
 
-    caption: str
     metric: str = Field(description="a column of train.jsonl")
     label: str = Field(description="what stands at the axis")
     panels: list[Panel] = Field(min_length=1)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from stgrpo.config import Experiment, Scale
+from stgrpo.config import BENCHMARKS, METRICS, Experiment, Scale
 from stgrpo.errors import UserError, suggest
 
 
@@ -60,6 +60,7 @@ def _circles(experiment: Experiment) -> Iterator[str]:
 
 
 def _references(experiment: Experiment) -> Iterator[str]:
+    yield from _unknown("benchmarks", "benchmark", experiment.benchmarks, BENCHMARKS)
     for name, scale in experiment.scales.items():
         yield from _in_scale(experiment, f"scales.{name}", name, scale)
     for name, table in experiment.tables.items():
@@ -68,26 +69,36 @@ def _references(experiment: Experiment) -> Iterator[str]:
         strange = list(_unknown(f"{where}.columns", "benchmark", table.columns, experiment.benchmarks))
         yield from strange
         if not strange:
-            over = [column for average in table.averages for column in average.over]
-            yield from _unknown(f"{where}.averages", "column", over, table.columns)
+            for average in table.averages:
+                yield from _unknown(f"{where}.averages", "column", average.over, table.columns)
+                yield from _twice(f"{where}.averages", average.over)
     for name, figure in experiment.figures.items():
+        yield from _unknown(f"figures.{name}.metric", "metric", [figure.metric], METRICS)
         cells = [cell for panel in figure.panels for cell in panel.cells]
         yield from _unknown(f"figures.{name}.panels", "cell", cells, experiment.cells)
 
 
+def _twice(where: str, names: Iterable[str]) -> Iterator[str]:
+    """One line for all names that stand more than once."""
+    listed = list(names)
+    if repeated := sorted({name for name in listed if listed.count(name) > 1}):
+        yield f"{where}: {', '.join(repeated)} stands twice; once is enough"
+
+
 def _in_scale(experiment: Experiment, where: str, name: str, scale: Scale) -> Iterator[str]:
     yield from _unknown(f"{where}.cells", "cell", scale.cells, experiment.cells)
+    yield from _twice(f"{where}.cells", scale.cells)
+    yield from _twice(f"{where}.seeds", map(str, scale.seeds))
     for cell in scale.cells:
         if cell in experiment.cells:
             yield from _group(experiment, name, cell)
     yield from _unknown(f"{where}.questions.source", "source", [scale.questions.source], scale.world)
     examined = [benchmark for part in scale.evaluation.parts.values() for benchmark in part]
-    if twice := sorted({benchmark for benchmark in examined if examined.count(benchmark) > 1}):
-        yield f"{where}.evaluation.parts: {', '.join(twice)} stands twice; once is enough"
-    if len(set(scale.seeds)) < len(scale.seeds):
-        yield f"{where}.seeds: a seed stands twice in {scale.seeds}"
+    yield from _twice(f"{where}.evaluation.parts", examined)
     for part, benchmarks in scale.evaluation.parts.items():
         yield from _unknown(f"{where}.evaluation.parts.{part}", "benchmark", benchmarks, experiment.benchmarks)
+    sources = [experiment.benchmarks[b].source for b in examined if b in experiment.benchmarks]
+    yield from _unknown(f"{where}.world", "source", sources, scale.world)
     yield from _unknown(f"{where}.tables", "table", scale.tables, experiment.tables)
     yield from _unknown(f"{where}.figures", "figure", scale.figures, experiment.figures)
 
@@ -109,18 +120,37 @@ def _group(experiment: Experiment, scale_name: str, name: str) -> Iterator[str]:
             f"cells.{name}: grouping '{cell.grouping}' with variants = {cell.variants}; "
             "grouping 'none' goes with exactly one variant, every other grouping with two or more"
         )
+    if cell.selection != "weighted" and not cell.grouping.startswith("importance"):
+        yield (
+            f"cells.{name}: selection '{cell.selection}' with grouping '{cell.grouping}', which selects nothing; "
+            "leave it out, or choose an importance grouping"
+        )
 
 
 def _unevaluated(experiment: Experiment) -> Iterator[str]:
-    """Columns that could only fail after all the training."""
-    evaluated = {name for part in experiment.active.evaluation.parts.values() for name in part}
-    for name in experiment.active.tables:
-        for column in experiment.tables[name].columns:
+    """What could only fail after all the training: columns without scores, tables and figures without a cell."""
+    scale, cells = experiment.active, experiment.active.cells
+    evaluated = {name for part in scale.evaluation.parts.values() for name in part}
+    for name in scale.tables:
+        table = experiment.tables[name]
+        for column in table.columns:
             if column not in evaluated:
                 yield (
                     f"tables.{name}.columns: scale '{experiment.scale}' does not evaluate '{column}'; "
                     f"add it to scales.{experiment.scale}.evaluation.parts"
                 )
+        if not any(row.cell in cells for row in table.rows):
+            yield _empty(experiment, "tables", name, [row.cell for row in table.rows])
+    for name in scale.figures:
+        shown = [cell for panel in experiment.figures[name].panels for cell in panel.cells]
+        if not any(cell in experiment.trainable for cell in shown):
+            yield _empty(experiment, "figures", name, shown)
+
+
+def _empty(experiment: Experiment, what: str, name: str, cells: Iterable[str]) -> str:
+    where = f"scales.{experiment.scale}"
+    wanted = ", ".join(dict.fromkeys(cells))
+    return f"{where}.{what}: '{name}' shows none of this scale's cells; add one of {wanted} to {where}.cells"
 
 
 def _where(loc: tuple[str | int, ...]) -> str:

@@ -1,6 +1,6 @@
 """Bad input, through the verbs as the workflow calls them: one exact line, exit status 2, and nothing half-written.
 
-An unknown cell as target is in tests/test_workflow.py, a full disk in tests/test_distributed.py.
+An unknown cell as target is in tests/test_workflow.py, a full disk in tests/test_resume.py.
 """
 
 import json

@@ -60,6 +60,66 @@ def test_a_cell_takes_over_what_its_parents_say_and_changes_only_its_own():
     assert (grandchild.variants, grandchild.generations, grandchild.steps) == (1, 16, 250)
 
 
+LATE = [  # what would otherwise fail only after the trainings, or never
+    (
+        ("benchmarks.mvbench", {"title": "MVBench", "source": "mvbench"}),
+        "config.yaml: benchmarks: unknown benchmark 'mvbench'; did you mean 'vsibench'?",
+    ),
+    (
+        ("benchmarks.mmvu.source", "mmvuu"),
+        "config.yaml: scales.smoke.world: unknown source 'mmvuu'; did you mean 'mmvu'?",
+    ),
+    (
+        ("figures.figure3.metric", "reward_sdt"),
+        "config.yaml: figures.figure3.metric: unknown metric 'reward_sdt'; did you mean 'reward_std'?",
+    ),
+    (
+        ("scales.smoke.cells", ["base", "grpo", "grpo"]),
+        "config.yaml: scales.smoke.cells: grpo stands twice; once is enough",
+    ),
+    (
+        ("tables.table4.averages", [{"title": "Avg.", "over": ["mmvu", "mmvu"]}]),
+        "config.yaml: tables.table4.averages: mmvu stands twice; once is enough",
+    ),
+    (
+        ("scales.demo.cells", ["base", "grpo-1000", "st-grpo-1000"]),
+        "config.yaml: scales.demo.figures: 'figure3' shows none of this scale's cells; add one of grpo, st-grpo, "
+        "dr-grpo, st-dr-grpo to scales.demo.cells",
+    ),
+    (
+        ("cells.grpo.selection", "top"),
+        "config.yaml: cells.grpo: selection 'top' with grouping 'none', which selects nothing; leave it out, or choose "
+        "an importance grouping",
+    ),
+    (
+        ("scales.smoke.sharding", "zero3"),
+        "config.yaml: scales.smoke: sharding = zero3 needs processes = 2 or more, found 1",
+    ),
+    (
+        ("scales.smoke.needs.train.gpus", 2),
+        "config.yaml: scales.smoke: needs.train.gpus = 2, but processes = 1; there is one a GPU",
+    ),
+    (
+        ("scales.smoke.needs.fetch.gpus", 1),
+        "config.yaml: scales.smoke: needs.fetch.gpus = 1, but it uses none; leave it out",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), LATE, ids=[change[0] for change, _ in LATE])
+def test_what_would_fail_late_is_refused_at_once(change: tuple[str, Any], expected: str):
+    assert expected in errors(change)
+
+
+def test_metrics_and_benchmarks_that_may_be_named_are_those_that_there_are():
+    from stgrpo.benchmarks import BENCHMARKS as MODULES
+    from stgrpo.config import BENCHMARKS, METRICS
+    from stgrpo.rl.train import _COLUMNS
+
+    assert set(METRICS) == set(_COLUMNS.values())
+    assert set(BENCHMARKS) == set(MODULES)
+
+
 ONE_ERROR = [
     (
         "an unknown key of a cell",

@@ -186,6 +186,34 @@ def test_evaluation_frames_retrain_nothing(clone: Path, config: Path):
     assert jobs["evaluate"] == 4
 
 
+RUNTIME = [
+    ("save_steps: 2\n", "save_steps: 3\n"),
+    ("micro_rows: 16\n", "micro_rows: 8\n"),
+    ("micro_rows: 16\n", "micro_rows: 8\n    processes: 2\n    sharding: zero3\n"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), RUNTIME, ids=["save_steps", "micro_rows", "processes and sharding"])
+def test_what_does_not_decide_the_weights_retrains_nothing(clone: Path, config: Path, old: str, new: str):
+    edit(config, old, new)
+    if "processes" in new:
+        edit(config, "train: {mem_mb: 4000}", "train: {mem_mb: 4000, cpus: 2}")
+    assert planned(clone) == {}
+
+
+def test_sharding_reaches_the_trainer(clone: Path, config: Path):
+    edit(config, "micro_rows: 16\n", "micro_rows: 8\n    processes: 2\n    sharding: zero3\n")
+    edit(config, "train: {mem_mb: 4000}", "train: {mem_mb: 4000, cpus: 2}")
+    done = snakemake(clone, f"{CELL}/train.json", "-R", "train", "-n", "-p", "--cores", "2")
+    assert "--threads 1 " in done.stdout + done.stderr
+    assert "--processes 2 --deepspeed envs/zero3.json --micro-rows 8" in done.stdout + done.stderr
+
+
+def test_a_caption_remakes_its_table_only(clone: Path, config: Path):
+    edit(config, "caption: How the variants of a group are made.", "caption: Another text.")
+    assert planned(clone) == {"tabulate": 1, "publish": 2, "all": 1}
+
+
 @pytest.mark.parametrize("name", ["results/smoke/questions/train.jsonl", "results/smoke/scores/train.parquet"])
 def test_touched_input_reruns_nothing(clone: Path, name: str):
     (clone / name).touch()

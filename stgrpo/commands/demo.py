@@ -1,6 +1,6 @@
 """Render the demo's world and write one corpus, in the original's format, as a repository of a hub.
 
-Writes: HUB/Video-R1/Video-R1-data or HUB/lmms-eval/TempCompass, with a manifest of its files.
+Writes: HUB/<owner>/<name>, laid out as the original's repository, with a manifest of its files.
 """
 
 from argparse import ArgumentParser, Namespace

@@ -5,6 +5,7 @@ Writes: OUT (one question a line) and ASIDE (a CSV for people, one row set aside
 
 import csv
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 from stgrpo.benchmarks import BENCHMARKS
@@ -13,6 +14,7 @@ from stgrpo.config import FrameRule
 from stgrpo.data import video_r1
 from stgrpo.errors import UserError, VideoError
 from stgrpo.files import replacing, write_records
+from stgrpo.progress import Progress
 from stgrpo.records import Question, SetAside
 from stgrpo.specs import PrepareSpec
 from stgrpo.video import FrameReader
@@ -32,34 +34,58 @@ def run(args: Namespace) -> None:
 
 
 def prepare(spec: PrepareSpec, source: Path, out: Path, set_aside: Path) -> None:
-    """See the module's text."""
-    with FrameReader() as reader:
-        if spec.draw is not None:
-            questions, aside = video_r1.read_questions(
-                source, spec.draw, lambda video: _check(reader, video, spec.frames)
-            )
-        else:
-            questions, aside = _benchmark(spec, source, reader)
+    """See the module's text.
+
+    Raises:
+        UserError: the source is unreadable, or nothing of it can be used.
+    """
+    if spec.draw is not None:
+        with FrameReader() as reader, Progress(spec.draw.count, "question") as progress:
+            questions, aside = video_r1.read_questions(source, spec.draw, _checked(reader, spec.frames, progress))
+    else:
+        questions, aside = _benchmark(spec, source)
     _write_aside(set_aside, aside)
+    if not questions:
+        raise UserError(
+            f"{source}: no usable question among {len(aside)} rows, the first because: {aside[0].reason}; all reasons "
+            f"stand in {set_aside}; fetch the source again (snakemake TARGET -R fetch)"
+        )
     write_records(out, questions)
     print(f"{out}: {len(questions)} questions, {len(aside)} rows set aside ({set_aside.name})")
 
 
-def _benchmark(spec: PrepareSpec, source: Path, reader: FrameReader) -> tuple[list[Question], list[SetAside]]:
-    questions, aside, broken = [], [], {}
-    for row in BENCHMARKS[spec.name].read_questions(source):
-        if isinstance(row, Question) and row.video not in broken:
-            try:
-                _check(reader, row.video, spec.frames)
-                broken[row.video] = None
-            except VideoError as error:
-                broken[row.video] = str(error)
+def _benchmark(spec: PrepareSpec, source: Path) -> tuple[list[Question], list[SetAside]]:
+    rows = list(BENCHMARKS[spec.name].read_questions(source))
+    broken: dict[str, str | None] = {}
+    with FrameReader() as reader, Progress(len(rows), "row") as progress:
+        for row in rows:
+            if isinstance(row, Question) and row.video not in broken:
+                broken[row.video] = _flaw(reader, row.video, spec.frames)
+            progress.update()
+    questions, aside = [], []
+    for row in rows:
         if isinstance(row, Question) and (reason := broken[row.video]) is not None:
             row = SetAside(row.id, reason)
         (questions if isinstance(row, Question) else aside).append(row)
-    if not questions:
-        raise UserError(f"{source}: no usable question among {len(aside)} rows (see the rows set aside)")
     return questions, aside
+
+
+def _flaw(reader: FrameReader, video: str, rule: FrameRule) -> str | None:
+    try:
+        reader.read(video, rule)
+    except VideoError as error:
+        return str(error)
+    return None
+
+
+def _checked(reader: FrameReader, rule: FrameRule, progress: Progress) -> Callable[[str], None]:
+    """A check that raises VideoError, and counts the videos that pass."""
+
+    def check(video: str) -> None:
+        reader.read(video, rule)
+        progress.update()
+
+    return check
 
 
 def _write_aside(path: Path, aside: list[SetAside]) -> None:
@@ -67,7 +93,3 @@ def _write_aside(path: Path, aside: list[SetAside]) -> None:
         writer = csv.writer(out)
         writer.writerow(("row", "reason"))
         writer.writerows((row.row, row.reason) for row in aside)
-
-
-def _check(reader: FrameReader, video: str, rule: FrameRule) -> None:
-    reader.read(video, rule)

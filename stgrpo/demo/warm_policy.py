@@ -46,7 +46,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Examined:
     """Where the warm-up stands: mean loss since the last examination, held-out accuracy, whole and by family."""
 
     step: int
@@ -55,7 +55,7 @@ class Progress:
     by_family: dict[str, float]
 
 
-def warm_policy(policy: Policy, warm: WarmPolicy, template: str) -> Iterator[Progress]:
+def warm_policy(policy: Policy, warm: WarmPolicy, template: str) -> Iterator[Examined]:
     """Train `policy` in place until it is examined well enough or `warm.max_steps` are over."""
     speed_up_on_cpu(policy.model)
     pool = [_seen(world.scene(i, warm.seed + 1)) for i in range(warm.clips)]
@@ -71,7 +71,7 @@ def warm_policy(policy: Policy, warm: WarmPolicy, template: str) -> Iterator[Pro
         if step % every == 0 or step == warm.max_steps:
             by_family = examine(policy, held_out, template)
             accuracy = float(np.mean(list(by_family.values())))
-            yield Progress(step, float(np.mean(losses)), accuracy, by_family)
+            yield Examined(step, float(np.mean(losses)), accuracy, by_family)
             losses = []
             if accuracy >= warm.stop and min(by_family.values()) >= warm.floor:
                 break
@@ -81,7 +81,7 @@ def warm_policy(policy: Policy, warm: WarmPolicy, template: str) -> Iterator[Pro
         losses.append(_train_step(policy, optimizer, list(_batch(policy, pool, step, template, rng, _FORM_SHARE))))
         step += 1
     by_family = examine(policy, held_out, template)
-    yield Progress(step, float(np.mean(losses)), float(np.mean(list(by_family.values()))), by_family)
+    yield Examined(step, float(np.mean(losses)), float(np.mean(list(by_family.values()))), by_family)
 
 
 @torch.no_grad()

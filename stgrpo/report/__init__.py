@@ -1,1 +1,1 @@
-"""Scores -> LaTeX and CSV tables."""
+"""Scores -> LaTeX and CSV tables; training metrics -> figures."""

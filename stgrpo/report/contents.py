@@ -31,7 +31,6 @@ class FigureSpec(Frozen):
 
     name: str
     scale: str
-    caption: str
     metric: str
     label: str
     panels: list[Panel]
@@ -78,7 +77,6 @@ def figure_spec(experiment: Experiment, name: str) -> FigureSpec:
     return FigureSpec(
         name=name,
         scale=experiment.scale,
-        caption=figure.caption,
         metric=figure.metric,
         label=figure.label,
         panels=panels,

@@ -65,7 +65,8 @@ def check_layout(checkpoint: Path, wanted: str) -> None:
     if found != wanted:
         raise UserError(
             f"{checkpoint}: holds the optimizer's state as '{found}', this run needs '{wanted}'; "
-            f"choose --processes and --deepspeed as before, or remove {checkpoint.parent} to start anew"
+            "set the scale's processes and sharding (--processes, --deepspeed) as before, or remove "
+            f"{checkpoint.parent} to start anew"
         )
 
 

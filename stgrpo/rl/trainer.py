@@ -21,7 +21,7 @@ Deviations from the paper and readings of what it leaves open, as built; the num
     reads the first type of a batch, and gives such an answer nothing.
 17. Benchmarks are scored without a judge model: TempCompass is the micro average of its three configurations that need
     none, VSI-Bench the mean of its eight tasks, VideoMMMU the micro average of its three tracks, MMVU its multiple
-    choice by bare letters. An answer without tags is read whole, as Video-R1's evaluation does.
+    choice by bare letters. Of an answer without tags all that follows the thinking is read; Video-R1 reads the whole.
 
 Overridden, and why:
 - `_generate_and_score_completions`: gives every row its variant's clip.

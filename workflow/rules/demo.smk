@@ -11,6 +11,7 @@ rule world:
         "results/<scale>/logs/world/{repository}.log",
     wildcard_constraints:
         repository=one_of(REPOSITORIES),
+    threads: need("world", "cpus")
     resources:
         mem_mb=need("world", "mem_mb"),
         runtime=need("world", "runtime"),
@@ -31,6 +32,7 @@ rule warm_policy:
     resources:
         mem_mb=need("warm", "mem_mb"),
         runtime=need("warm", "runtime"),
+        gpu=need("warm", "gpus"),
     params:
         spec=warm_policy_spec,
     shell:
@@ -48,6 +50,7 @@ rule warm_scorer:
     resources:
         mem_mb=need("warm", "mem_mb"),
         runtime=need("warm", "runtime"),
+        gpu=need("warm", "gpus"),
     params:
         spec=warm_scorer_spec,
     shell:

@@ -11,6 +11,7 @@ rule fetch:
         "resources/<scale>/{source}.json",
     log:
         "results/<scale>/logs/fetch-{source}.log",
+    threads: need("fetch", "cpus")
     resources:
         mem_mb=need("fetch", "mem_mb"),
         runtime=need("fetch", "runtime"),

@@ -17,6 +17,7 @@ rule prepare:
         ),
     log:
         "results/<scale>/logs/prepare-{questions}.log",
+    threads: need("prepare", "cpus")
     resources:
         mem_mb=need("prepare", "mem_mb"),
         runtime=need("prepare", "runtime"),

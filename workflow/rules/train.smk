@@ -26,6 +26,7 @@ rule train:
         runtime=need("train", "runtime"),
         gpu=need("train", "gpus"),
         processes=EXPERIMENT.active.processes,
+        sharding=EXPERIMENT.active.sharding,
         micro_rows=EXPERIMENT.active.micro_rows,
         save_steps=EXPERIMENT.active.save_steps,
     params:
@@ -33,16 +34,18 @@ rule train:
         scores=lambda wildcards, input: (
             ["--scores", input.scores] if "scores" in input.keys() else []
         ),
-        sharding=(
-            ["--deepspeed", f"envs/{EXPERIMENT.active.sharding}.json"]
-            if EXPERIMENT.active.sharding != "ddp"
+        # Derived from resources, so that a change of them retrains nothing.
+        sharding=lambda wildcards, resources: (
+            ["--deepspeed", f"envs/{resources.sharding}.json"]
+            if resources.sharding != "ddp"
             else []
         ),
+        threads=lambda wildcards, threads, resources: threads // resources.processes,
         # What grows stands in a folder that Snakemake does not know, because it deletes outputs before an attempt.
         state=lambda wildcards, output: f"{Path(output.spec).parent}/state/train",
         out=lambda wildcards, output: f"{Path(output.spec).parent}",
     shell:
-        "python -m stgrpo train --spec {params.spec:q} --threads {threads}"
+        "python -m stgrpo train --spec {params.spec:q} --threads {params.threads}"
         " --questions {input.questions:q} {params.scores:q} --policy {input.policy:q}"
         " --processes {resources.processes} {params.sharding:q}"
         " --micro-rows {resources.micro_rows} --save-steps {resources.save_steps}"
