@@ -3,17 +3,15 @@
 Nothing below the workflow reads `config.yaml`: it is checked as a whole (`stgrpo.loading`) and resolved into one frozen
 spec a job (`stgrpo.specs`).
 
-Defaults are the paper's values and never change: a spec leaves out what equals its default, so a changed default would
-not rerun what it decides. What the paper does not know (the demo's world and tiny models) has no default.
+What the paper does not know (the demo's world and tiny models) has no default; see `stgrpo.rules` for what has.
 """
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-Algorithm = Literal["grpo", "dr_grpo"]
-Grouping = Literal["none", "deterministic", "stochastic", "importance", "importance+spatial"]
-Selection = Literal["weighted", "top"]
+from stgrpo.rules import Algorithm, FrameRule, Frozen, Grouping, Selection, Training
+
 Sharding = Literal["ddp", "zero2", "zero3"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]  # what a person types in a target
 Need = Literal["world", "fetch", "prepare", "warm", "score", "train", "evaluate"]
@@ -24,91 +22,6 @@ METRICS = (  # columns of train.jsonl
     *("flat_groups", "variant_frames", "weight_entropy", "kl", "token_entropy", "answer_tokens", "cut_answers"),
     "seconds",
 )
-
-
-class Frozen(BaseModel):
-    """Immutable; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-def _in_order(rule: Frozen, least: str, most: str) -> None:
-    if getattr(rule, least) > getattr(rule, most):
-        raise ValueError(f"{least} = {getattr(rule, least)} is more than {most} = {getattr(rule, most)}")
-
-
-class FrameRule(Frozen):
-    """Which frames of a video are taken, and their size. Defaults: the paper's appendix and Video-R1's constants."""
-
-    rate: float = Field(default=2.0, gt=0, description="frames taken a second of video")
-    min_frames: int = Field(default=4, ge=2, description="even; a short video gives at least so many")
-    max_frames: int = Field(default=16, ge=2, description="even; a long video gives at most so many")
-    min_pixels: int = Field(default=128 * 28 * 28, ge=28 * 28, description="least area of a frame")
-    max_pixels: int = Field(default=128 * 28 * 28, ge=28 * 28, description="largest area of a frame")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _in_order(self, "min_frames", "max_frames")
-        _in_order(self, "min_pixels", "max_pixels")
-        return self
-
-
-class SpatialRule(Frozen):
-    """Colour jitter and affine map of a variant, one draw for all its frames (paper section 4)."""
-
-    probability: float = Field(default=0.5, ge=0, le=1, description="of a variant being transformed at all")
-    brightness: float = Field(default=0.2, ge=0, le=1, description="factor drawn from 1 - x to 1 + x")
-    contrast: float = Field(default=0.2, ge=0, le=1, description="factor drawn from 1 - x to 1 + x")
-    saturation: float = Field(default=0.2, ge=0, le=1, description="factor drawn from 1 - x to 1 + x")
-    hue: float = Field(default=0.05, ge=0, le=0.5, description="turns of the colour circle, drawn from -x to x")
-    rotation: float = Field(default=10.0, ge=0, le=180, description="degrees, drawn from -x to x")
-    translation: float = Field(default=0.1, ge=0, le=1, description="share of the side, drawn from -x to x")
-    zoom: float = Field(default=0.1, ge=0, lt=1, description="scale drawn from 1 - x to 1 + x")
-
-
-class TemporalRule(Frozen):
-    """Crop and stride in time of a stochastic variant (paper section 4)."""
-
-    probability: float = Field(default=0.5, ge=0, le=1, description="of a variant being cut at all")
-    shortest: float = Field(default=0.6, gt=0, le=1, description="least share of the frames that a crop keeps")
-    longest: float = Field(default=0.9, gt=0, le=1, description="largest share")
-    max_stride: int = Field(default=3, ge=1, description="every first to every so many-th frame of the crop is taken")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _in_order(self, "shortest", "longest")
-        return self
-
-
-class VariantRule(Frozen):
-    """How the M variants of a video are drawn (paper section 4)."""
-
-    min_frames: int = Field(default=2, ge=1, description="least number K of frames of an importance variant")
-    max_frames: int = Field(default=6, ge=1, description="largest K")
-    temporal: TemporalRule = TemporalRule()
-    spatial: SpatialRule = SpatialRule()
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _in_order(self, "min_frames", "max_frames")
-        return self
-
-
-class Training(Frozen):
-    """What decides the weights beside the cell. Defaults: the paper's appendix [P:324], then Video-R1's scripts."""
-
-    answers_per_step: int = Field(default=32, ge=1, description="questions * variants * generations")
-    learning_rate: float = Field(default=1e-6, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    max_grad_norm: float = Field(default=5.0, gt=0)
-    beta: float = Field(default=0.04, ge=0, description="weight of the KL term")
-    epsilon: float = Field(default=0.2, gt=0, description="clip range of the ratio; inert with one update a rollout")
-    temperature: float = Field(default=1.0, gt=0)
-    top_p: float = Field(default=0.95, gt=0, le=1)
-    max_tokens: int = Field(default=768, ge=1, description="length of an answer at most")
-    precision: Literal["fp32", "bf16"] = Field(default="bf16", description="of the arithmetic; weights are always fp32")
-    frames: FrameRule = FrameRule()
-    variant: VariantRule = VariantRule()
 
 
 class Evaluation(Frozen):

@@ -9,20 +9,8 @@ import hashlib
 import json
 from typing import Self
 
-from stgrpo.config import (
-    Algorithm,
-    Corpus,
-    Evaluation,
-    Experiment,
-    FrameRule,
-    Frozen,
-    Grouping,
-    Questions,
-    Selection,
-    Training,
-    WarmPolicy,
-    WarmScorer,
-)
+from stgrpo.config import Corpus, Evaluation, Experiment, Questions, WarmPolicy, WarmScorer
+from stgrpo.rules import Algorithm, FrameRule, Frozen, Grouping, Selection, Training
 
 
 class Spec(Frozen):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stgrpo.config import FrameRule
 from stgrpo.errors import VideoError
+from stgrpo.rules import FrameRule
 
 # decord puts them before its reason, which would then differ from run to run
 _CLOCK_AND_PLACE = re.compile(r"\[\d\d:\d\d:\d\d\] \S+: ")

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stgrpo.config import Experiment, FrameRule, Training
+from stgrpo.config import Experiment
 from stgrpo.demo import mp4, world
 from stgrpo.files import write_json
 from stgrpo.loading import load_experiment
 from stgrpo.prompts import LETTERS, lettered
 from stgrpo.records import Question
+from stgrpo.rules import FrameRule, Training
 from stgrpo.specs import TrainSpec
 
 OWN_SIZE = FrameRule(min_pixels=56 * 56, max_pixels=56 * 56)

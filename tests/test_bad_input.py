@@ -63,8 +63,8 @@ CONFIGURATIONS = [
         "config.yaml: tables.table4.averages: unknown column 'videome'; did you mean 'videomme'?",
     ),
     (
-        lambda raw: raw["figures"]["figure3"]["panels"][0].update(cells=["grop"]),
-        "config.yaml: figures.figure3.panels: unknown cell 'grop'; did you mean 'grpo'?",
+        lambda raw: raw["figures"]["figure3"]["panels"][0].update(cells=["grppo"]),
+        "config.yaml: figures.figure3.panels: unknown cell 'grppo'; did you mean 'grpo'?",
     ),
 ]
 

@@ -9,9 +9,10 @@ import yaml
 
 from stgrpo import specs
 from stgrpo.commands.schema import schema
-from stgrpo.config import Experiment, FrameRule, Training
+from stgrpo.config import Experiment
 from stgrpo.errors import UserError
 from stgrpo.loading import load_experiment
+from stgrpo.rules import FrameRule, Training
 
 ROOT = Path(__file__).parent.parent
 RAW = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))

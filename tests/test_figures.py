@@ -1,11 +1,12 @@
 """Figure 3 from the trainings' metrics, and how far a long loop says it is."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import experiment
+from conftest import experiment, need
 
 from stgrpo.__main__ import main
 from stgrpo.config import Panel
@@ -15,7 +16,6 @@ from stgrpo.report.figures import running_mean
 FIGURE = FigureSpec(
     name="figure3",
     scale="demo",
-    caption="Spread.",
     metric="reward_std",
     label="reward std",
     panels=[Panel(title="GRPO", cells=["grpo", "st-grpo"])],
@@ -47,6 +47,49 @@ def test_both_forms_are_drawn_and_equal_data_give_equal_bytes(tmp_path: Path):
     assert first[1].startswith(b"\x89PNG")
     assert draw(tmp_path, FIGURE, trainings) == 0
     assert [(tmp_path / name).read_bytes() for name in ("f.pdf", "f.png")] == first
+
+
+def test_every_curve_stands_under_its_own_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """By the numbers drawn and by the names read in the file; the trainings come in no order.
+
+    As written by `runs`, a value is 0.1 times the training's number and 0.01 times its step, so that the mean over 20
+    steps is 0.105 more than the number gives; of each cell with two seeds it is that of both.
+    """
+    need("pdftotext")
+    from matplotlib import pyplot
+
+    specs = {"grpo/seed0": "a", "grpo/seed1": "b", "st-grpo/seed0": "c", "dr-grpo/seed0": "d", "dr-grpo/seed1": "e"}
+    panels = [Panel(title="GRPO", cells=["grpo", "st-grpo"]), Panel(title="Dr.GRPO", cells=["dr-grpo"])]
+    figure = FIGURE.model_copy(update={"panels": panels, "specs": specs})
+    kept = []
+    monkeypatch.setattr(pyplot, "close", kept.append)
+    assert draw(tmp_path, figure, runs(tmp_path, specs)[::-1]) == 0
+    monkeypatch.undo()
+    pyplot.close(kept[0])
+
+    wanted = [
+        ("GRPO", {"grpo (mean 0.155, 2 seeds)": 0.05, "st-grpo (mean 0.305)": 0.2}),
+        ("Dr.GRPO", {"dr-grpo (mean 0.455, 2 seeds)": 0.35}),
+    ]
+    steps = np.arange(1, 21)
+    for axis, (title, means) in zip(kept[0].axes, wanted, strict=True):
+        assert axis.get_title() == title
+        points, curves = axis.lines[::2], axis.lines[1::2]
+        assert [curve.get_label() for curve in curves] == list(means)
+        for dots, curve, offset in zip(points, curves, means.values(), strict=True):
+            assert dots.get_xdata().tolist() == curve.get_xdata().tolist() == steps.tolist()
+            assert dots.get_ydata().tolist() == pytest.approx((offset + 0.01 * steps).tolist())
+            # over a tenth of the steps: two neighbours, one at the start
+            smooth = [offset + 0.01, *(offset + 0.01 * (step - 0.5) for step in range(2, 21))]
+            assert curve.get_ydata().tolist() == pytest.approx(smooth)
+            assert dots.get_color() == curve.get_color()
+        colours = [curve.get_color() for curve in curves]
+        assert len(set(colours)) == len(colours)
+        assert [line.get_color() for line in axis.get_legend().get_lines()] == colours
+        assert [text.get_text() for text in axis.get_legend().get_texts()] == list(means)
+    read = subprocess.run(["pdftotext", "-layout", tmp_path / "f.pdf", "-"], capture_output=True, text=True, check=True)
+    for _, means in wanted:
+        assert all(label in read.stdout for label in means), read.stdout
 
 
 def test_a_training_of_another_spec_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture):

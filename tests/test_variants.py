@@ -8,7 +8,7 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import binomtest, chisquare, entropy
 
-from stgrpo.config import Grouping, Selection, SpatialRule, TemporalRule, VariantRule
+from stgrpo.rules import Grouping, Selection, SpatialRule, TemporalRule, VariantRule
 from stgrpo.variants.draw import Strategy, Variant, draw_variant
 from stgrpo.variants.spatial import Spatial, apply_spatial, draw_spatial
 from stgrpo.variants.temporal import (

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stgrpo.config import FrameRule
 from stgrpo.demo import mp4
 from stgrpo.errors import VideoError
+from stgrpo.rules import FrameRule
 from stgrpo.video import FrameReader, frame_indices, frame_size, resize
 
 EVALUATION = FrameRule(max_frames=32, max_pixels=256 * 28 * 28)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from stgrpo.benchmarks import BENCHMARKS
 from stgrpo.commands import add_spec
-from stgrpo.config import FrameRule
 from stgrpo.data import video_r1
 from stgrpo.errors import UserError, VideoError
 from stgrpo.files import replacing, write_records
 from stgrpo.progress import Progress
 from stgrpo.records import Question, SetAside
+from stgrpo.rules import FrameRule
 from stgrpo.specs import PrepareSpec
 from stgrpo.video import FrameReader
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from stgrpo.answers import extract
-from stgrpo.config import SpatialRule, WarmPolicy
+from stgrpo.config import WarmPolicy
 from stgrpo.demo import asking, mp4, world
 from stgrpo.policy.clips import Clip, make_clip
 from stgrpo.policy.generate import generate
@@ -23,6 +23,7 @@ from stgrpo.policy.sampling import KeyedSampler, key
 from stgrpo.policy.vision import speed_up_on_cpu
 from stgrpo.prompts import render
 from stgrpo.records import Question
+from stgrpo.rules import SpatialRule
 from stgrpo.variants.spatial import apply_spatial, draw_spatial
 
 _BATCH, _LEARNING_RATE, _RAMP = 32, 1e-3, 50

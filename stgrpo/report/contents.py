@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from stgrpo import specs
-from stgrpo.config import Experiment, Frozen, Panel, Row, Table
+from stgrpo.config import Experiment, Panel, Row, Table
+from stgrpo.rules import Frozen
 
 
 class Column(Frozen):

@@ -7,7 +7,7 @@ Deviations from the paper and readings of what it leaves open, as built; the num
  4. All M variants are draws, none is the original; M = 1 is the plain video.
  5. An importance variant has K frames, K uniform in 2..6, one of each equal segment; an odd last frame is repeated.
  6. Eq. 5 without a temperature; the entropy of its weights is logged, since raw cosines make it nearly uniform.
- 7. The picture of a variant is changed with probability 0.5; magnitudes are ours (`config.SpatialRule`).
+ 7. The picture of a variant is changed with probability 0.5; magnitudes are ours (`rules.SpatialRule`).
  8. Constant learning rate, AdamW, weight decay 0.01, gradient norm clipped at 5, no warm-up, as Video-R1 in effect.
  9. Weights are kept in float32 and computed with in bf16; bf16 weights would hardly move at a learning rate of 1e-6.
 10. Sampling with keyed Gumbel noise instead of a generator: same distribution, same noise on any split of the batch.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stgrpo.config import Grouping, Selection, VariantRule
+from stgrpo.rules import Grouping, Selection, VariantRule
 from stgrpo.variants.spatial import Spatial, apply_spatial, draw_spatial
 from stgrpo.variants.temporal import cropped, every, top_frames, weighted_frames
 

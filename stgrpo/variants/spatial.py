@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from stgrpo.config import SpatialRule
+from stgrpo.rules import SpatialRule
 
 _GREY = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
 _TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])

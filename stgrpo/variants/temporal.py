@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stgrpo.config import TemporalRule
+from stgrpo.rules import TemporalRule
 
 
 def every(frames: int, number: int, variants: int) -> tuple[int, ...]:
