@@ -178,6 +178,24 @@ def test_benchmark_row_without_answer_is_set_aside(tmp_path: Path):
     assert aside.read_text().splitlines() == ["row,reason", "videomme[1],no answer"]
 
 
+def test_benchmark_without_a_usable_row(tmp_path: Path, capsys: pytest.CaptureFixture):
+    """Refused, but the reasons are there to be read."""
+    import pandas as pd
+
+    (tmp_path / "videomme").mkdir()
+    row = {"duration": "short", "videoID": "v", "question": "What is the colour?", "options": ["A. a", "B. b"]}
+    pd.DataFrame([{**row, "question_id": "001-1", "answer": "A"}]).to_parquet(tmp_path / "videomme/test.parquet")
+    spec = PrepareSpec(name="videomme", frames=OWN_SIZE).canonical()
+    out, aside = tmp_path / "videomme.jsonl", tmp_path / "aside.csv"
+    words = ["prepare", "--spec", spec, "--source", str(tmp_path), "--out", str(out), "--aside", str(aside)]
+    assert refused(capsys, words) == (
+        f"prepare: {tmp_path}: no usable question among 1 rows, the first because: {tmp_path}/data/v.mp4: no such "
+        f"file; all reasons stand in {aside}; fetch the source again (snakemake TARGET -R fetch)\n"
+    )
+    assert not out.exists()
+    assert len(aside.read_text().splitlines()) == 2
+
+
 def test_prediction_file_cut_in_a_line(tmp_path: Path, policy_path: Path, capsys: pytest.CaptureFixture):
     questions, predictions = tmp_path / "mmvu.jsonl", tmp_path / "all.jsonl"
     asked = [Question(f"q{i}", "v.mp4", "?", ("A. a", "B. b"), "multiple choice", "A", "mmvu/Art") for i in range(3)]
