@@ -1,7 +1,7 @@
 """The contract with TRL 1.16, on real tiny models: what a step of STGRPOTrainer computes."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,13 @@ class Recorder(STGRPOTrainer):
         return super()._compute_loss(model, inputs)
 
 
+class Ragged(Recorder):
+    """Answers of 1 to 8 tokens: a random policy hardly ever ends one, and equal lengths would hide what is divided."""
+
+    def answer(self, rows):
+        return [tokens[: 1 + 3 * number % 8] for number, tokens in enumerate(super().answer(rows))]
+
+
 def test_advantages_are_equation_4_by_hand(setup: Setup):
     trainer = setup.trainer(spec_of(steps=1), kind=Recorder)
     trainer.train()
@@ -163,24 +170,34 @@ def stock_logps(setup: Setup, trainer: Recorder, weights: Mapping[str, Tensor] |
     return logps.gather(-1, batch["completion_ids"][..., None])[..., 0], stock
 
 
-def independent_grpo(
-    setup: Setup, trainer: Recorder, start: Mapping[str, Tensor]
+def grpo_mean(per_token: Tensor, answers: Tensor) -> Tensor:
+    """GRPO: the mean over an answer's tokens, then over the answers; (R, T), (R, T) -> ()."""
+    return ((per_token * answers).sum(1) / answers.sum(1)).mean()
+
+
+def independent_loss(
+    setup: Setup,
+    trainer: Recorder,
+    start: Mapping[str, Tensor],
+    advantages: Tensor,
+    mean: Callable[[Tensor, Tensor], Tensor] = grpo_mean,
 ) -> tuple[float, dict[str, Tensor], float]:
-    """Plain GRPO with KL on the recorded batch, by transformers' stock forward: loss, gradient, mean KL.
+    """The loss with KL on the recorded batch, by transformers' stock forward: loss, gradient, mean KL.
 
     On-policy: the ratio is 1, its gradient that of log pi; KL is the k3 estimator exp(d) - d - 1, d = ref - policy.
     """
-    batch, beta = trainer.batch, trainer.spec.training.beta
+    beta = trainer.spec.training.beta
     logps, stock = stock_logps(setup, trainer, start)
     reference, _ = stock_logps(setup, trainer, None)
     distance = reference.detach() - logps
     kl = torch.exp(distance) - distance - 1
     ratio = torch.exp(logps - logps.detach())
-    per_token = -(ratio * batch["advantages"][:, None] - beta * kl)
-    answers = batch["completion_mask"]
-    loss = ((per_token * answers).sum(1) / answers.sum(1)).mean()
+    per_token = -(ratio * advantages[:, None] - beta * kl)
+    answers = trainer.batch["completion_mask"]
+    assert sorted(set(answers.sum(1).tolist())) == list(range(1, 9))
+    loss = mean(per_token, answers)
     loss.backward()
-    mean_kl = float((kl * answers).sum() / answers.sum())
+    mean_kl = float((kl.detach() * answers).sum() / answers.sum())
     return loss.item(), {name: p.grad for name, p in stock.named_parameters() if p.grad is not None}, mean_kl
 
 
@@ -202,11 +219,11 @@ def gradients(trainer: STGRPOTrainer) -> dict[str, Tensor]:
 def test_one_variant_is_plain_grpo(setup: Setup, micro_rows: int):
     """M = 1, G = 8: loss and gradient of a computation that shares no code with the trainer."""
     spec = spec_of("none", variants=1, generations=8, steps=1, max_grad_norm=1e9, beta=0.2)
-    trainer = moved_away(setup.trainer(spec, micro_rows, kind=Recorder))
+    trainer = moved_away(setup.trainer(spec, micro_rows, kind=Ragged))
     start = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     kept = gradients(trainer)
     trainer.train()
-    loss, expected, kl = independent_grpo(setup, trainer, start)
+    loss, expected, kl = independent_loss(setup, trainer, start, trainer.batch["advantages"])
     assert loss > 1e-3, "beta times a KL that is not zero"
     assert trainer.state.log_history[0]["loss"] == pytest.approx(loss, rel=1e-4)
     tolerance = 1e-3 if micro_rows == 16 else 0.1  # TRL logs the mean over passes of unequal lengths
@@ -221,14 +238,39 @@ def test_one_variant_is_plain_grpo(setup: Setup, micro_rows: int):
 
 def test_importance_variants_are_plain_grpo_over_the_pool(setup: Setup):
     """M = 2, G = 4: the same independent computation, each answer conditioned on its own variant."""
-    trainer = moved_away(setup.trainer(spec_of(steps=1, max_grad_norm=1e9, beta=0.2), 16, kind=Recorder))
+    trainer = moved_away(setup.trainer(spec_of(steps=1, max_grad_norm=1e9, beta=0.2), 16, kind=Ragged))
     start = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     kept = gradients(trainer)
     trainer.train()
-    loss, expected, _ = independent_grpo(setup, trainer, start)
+    loss, expected, _ = independent_loss(setup, trainer, start, trainer.batch["advantages"])
     assert loss > 1e-3
     assert trainer.state.log_history[0]["loss"] == pytest.approx(loss, rel=1e-4)
     largest = max(float(g.abs().max()) for g in expected.values())
+    for name, gradient in expected.items():
+        assert float((kept[name] - gradient).abs().max()) < 1e-5 * max(1, largest), name
+
+
+@pytest.mark.parametrize("micro_rows", [16, 4])
+def test_dr_grpo_neither_divides_by_the_spread_nor_by_the_length(setup: Setup, micro_rows: int):
+    """M = 2, G = 4: rewards less their pool's mean; the sum over tokens by a length that is the same for all."""
+    spec = spec_of(algorithm="dr_grpo", steps=1, max_grad_norm=1e9, beta=0.2)
+    trainer = moved_away(setup.trainer(spec, micro_rows, kind=Ragged))
+    start = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    kept = gradients(trainer)
+    trainer.train()
+    pools = trainer._components.sum(1).view(2, 8)
+    advantages = (pools - pools.mean(1, keepdim=True)).flatten()
+    torch.testing.assert_close(trainer.batch["advantages"], advantages, atol=1e-6, rtol=1e-5)
+
+    def dr_grpo_mean(per_token: Tensor, answers: Tensor) -> Tensor:
+        return (per_token * answers).sum() / (16 * 8)  # answers a step, max_tokens
+
+    loss, expected, _ = independent_loss(setup, trainer, start, advantages, dr_grpo_mean)
+    assert abs(loss) > 1e-3
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(loss, rel=1e-4)
+    largest = max(float(g.abs().max()) for g in expected.values())
+    assert largest > 1e-3, "no gradient, nothing compared"
+    assert set(kept) == set(expected)
     for name, gradient in expected.items():
         assert float((kept[name] - gradient).abs().max()) < 1e-5 * max(1, largest), name
 
