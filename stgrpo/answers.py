@@ -38,6 +38,8 @@ def has_format(text: str) -> bool:
 
 def read_number(text: str) -> float | None:
     """The number that the whole text is, commas being thousands separators; None for anything else and for infinity."""
+    if "_" in text:  # 1_000 is a number to Python only
+        return None
     try:
         number = float(text.replace(",", ""))
     except ValueError:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _flush(final.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def link_or_copy(origin: Path, path: Path) -> None:
+    """`path` becomes a hard link to `origin`, or a copy where the file system has no hard links."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    try:
+        os.link(origin, path)
+    except OSError:
+        with replacing(path) as temporary:
+            shutil.copyfile(origin, temporary)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -4,6 +4,8 @@ The wording is ours; the demands are Video-R1's (think tags, answer tags, for a 
 another template, see `prompt` in `config.yaml`.
 """
 
+from collections.abc import Sequence
+
 from stgrpo.records import Question
 
 LETTERS = "ABCDEFGHIJ"
@@ -16,7 +18,7 @@ _DEMANDS = {
     "numerical": _NUMBER,
     "regression": _NUMBER,
     "OCR": "Between the answer tags write the text that is shown, and nothing else.",
-    "free-form": "Between the answer tags write your answer in words.",
+    "free-form": "Between the answer tags write only your answer, numbers in digits.",
 }
 
 
@@ -31,3 +33,9 @@ def render(question: Question, template: str) -> str:
 def lettered(words: list[str]) -> list[str]:
     """Options as the corpora write them: "A. red"."""
     return [f"{letter}. {word}" for letter, word in zip(LETTERS, words, strict=False)]
+
+
+def no_option(answer: str, options: Sequence[str]) -> str | None:
+    """The reason to set a row aside whose answer is the letter of none of its options ("A. red"); None where it is."""
+    letters = {option[0] for option in options if option[:1] in LETTERS and option[1:2] == "."}
+    return None if answer in letters else f"answer '{answer}' is none of its options"

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-KINDS = (
-    *("multiple choice", "numerical", "OCR", "free-form", "regression"),  # Video-R1's problem_type
-    *("yes or no", "caption matching"),  # TempCompass has these besides
-)
+REWARDED_KINDS = ("multiple choice", "numerical", "OCR", "free-form", "regression")  # Video-R1's problem_type
+KINDS = (*REWARDED_KINDS, "yes or no", "caption matching")  # TempCompass has the last two, without a reward
 
 
 class Record:

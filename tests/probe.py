@@ -20,7 +20,8 @@ def probe(question: Question, text: str) -> float:
 def disturbed(question: Question, text: str) -> float:
     """`probe`, unless the environment wants something to happen.
 
-    PROBE_HOLD names a file: once it is there, nobody goes on. PROBE_FAIL is what happens to rank 1.
+    PROBE_HOLD names a file: once it is there, nobody goes on. PROBE_FAIL is what happens to rank 1. (PROBE_AUTOCAST is
+    for `show_autocast_to_deepspeed`.)
     """
     if Path(os.environ.get("PROBE_HOLD", "/none")).exists():
         time.sleep(600)
@@ -73,8 +74,21 @@ def one_step(job: Path) -> None:
         torch.save({"loss": trainer.state.log_history[0]["loss"], "gradient": gradient}, given["result"])
 
 
+def show_autocast_to_deepspeed() -> None:
+    """On a CPU let DeepSpeed see what it sees on a GPU.
+
+    It asks torch about autocast without naming the device, and torch then answers for CUDA.
+    """
+    import torch
+
+    asked = torch.is_autocast_enabled
+    torch.is_autocast_enabled = lambda device="cpu": asked(device)
+
+
 if __name__ in ("__main__", "__mp_main__"):  # or a rank that the program started
     COMPONENTS["accuracy"] = disturbed
+    if os.environ.get("PROBE_AUTOCAST"):
+        show_autocast_to_deepspeed()
 
 if __name__ == "__main__":
     if sys.argv[1] == "one-step":

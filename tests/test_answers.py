@@ -3,7 +3,9 @@
 import pytest
 
 from stgrpo.answers import correctness, extract, final_answer, has_format, read_number
-from stgrpo.records import Question
+from stgrpo.benchmarks.free_text import agrees
+from stgrpo.prompts import render
+from stgrpo.records import KINDS, REWARDED_KINDS, Question
 from stgrpo.rl.rewards import accuracy
 
 EXTRACT = [
@@ -71,6 +73,7 @@ NUMBER = [
     ("-3.5", -3.5, "a sign and a fraction"),
     ("1,200.5", 1200.5, "thousands commas"),
     ("1e3", 1000.0, "scientific"),
+    ("1_000", None, "Python reads it, people do not write it"),
     ("", None, "nothing"),
     ("3 m", None, "a unit"),
     ("about 3", None, "a word"),
@@ -170,6 +173,24 @@ def test_read_number(text: str, expected: float | None, reason: str):
 )
 def test_correctness_by_kind(kind: str, answer: str, truth: str, expected: float, reason: str):
     assert correctness(kind, answer, truth) == pytest.approx(expected, abs=1e-8), reason
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_asked_for_and_the_rewarded_ones_have_a_rule(kind: str):
+    assert render(Question("q", "v", "What?", (), kind, "1", "s"), "{demand}").startswith("Between the answer tags")
+    if kind in REWARDED_KINDS:
+        assert correctness(kind, "1", "1") > 0
+    else:
+        with pytest.raises(ValueError):
+            correctness(kind, "1", "1")
+
+
+def test_an_open_question_asks_for_the_digits_that_its_rule_needs():
+    question = Question("q", "v", "How many?", (), "free-form", "42", "videommmu/Adaptation")
+    assert render(question, "{question} {demand}") == (
+        "How many? Between the answer tags write only your answer, numbers in digits."
+    )
+    assert (agrees("42", "42"), agrees("forty-two", "42")) == (True, False)
 
 
 def test_every_question_of_a_batch_is_judged_by_its_own_kind():

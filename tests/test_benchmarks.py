@@ -92,7 +92,8 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 def write_all(name: str, folder: Path, changes: list[dict[str, Any]]) -> None:
     """The benchmark's usable row with each of these changes, and what other files it needs."""
     file, row = ROWS[name]
-    write(folder / file, [row | change for change in changes])
+    for number, change in enumerate(changes):  # a file each, for a column has one type
+        write(folder / file.replace("00000-of", f"{number:05}-of"), [row | change])
     for track in ("Comprehension", "Perception") if name == "videommmu" else ():
         write(folder / track / "test-00000-of-00001.parquet", [row | {"id": "dev_Biology_3"}])
 
@@ -142,7 +143,7 @@ def test_vsibench_rows_become_choices_and_quantities(tmp_path: Path):
     assert (quantity.kind, quantity.answer, quantity.options) == ("regression", "4", ())
 
 
-def test_vsibench_is_read_from_the_top_of_its_repository_too_but_no_other_version(tmp_path: Path):
+def test_vsibench_is_read_from_the_top_of_its_repository_but_no_other_version(tmp_path: Path):
     row = ROWS["vsibench"][1]
     write(tmp_path / "test-00000-of-00001.parquet", [row])
     write(tmp_path / "test_debiased.parquet", [row])
@@ -228,14 +229,22 @@ def test_mmvu_choices_become_options(tmp_path: Path, path: str):
     ]
 
 
+def test_mmvu_leaves_empty_choices_out_and_keeps_the_letters(tmp_path: Path):
+    (question,) = read("mmvu", tmp_path, {"choices": {"A": "10.0", "B": "", "C": "12.0", "D": " ", "E": None}})
+    assert isinstance(question, Question) and question.options == ("A. 10.0", "C. 12.0")
+
+
 COUNTING = {"question_type": "object_counting", "options": None}
 SET_ASIDE = [
     ("videomme", {"answer": None}, "no answer"),
     ("videomme", {"answer": ""}, "no answer"),
     ("videomme", {"answer": "E"}, "answer 'E' is none of its options"),
     ("videomme", {"answer": "c"}, "answer 'c' is none of its options"),
-    ("videomme", {"options": None, "videoID": None}, "no options, videoID"),
+    ("videomme", {"options": None, "videoID": None}, "no videoID, options"),
     ("videomme", {"options": ["One.", "Two.", "Three."]}, "answer 'C' is none of its options"),
+    ("videomme", {"answer": 2}, "answer is a int, not a text"),
+    ("videomme", {"options": ["A. One.", None, "C. Three."]}, "options are no list of non-empty texts"),
+    ("videomme", {"options": ["A. One.", " ", "C. Three."]}, "options are no list of non-empty texts"),
     ("vsibench", {"ground_truth": None}, "no ground_truth"),
     ("vsibench", {"ground_truth": "C"}, "answer 'C' is none of its options"),
     ("vsibench", {"options": None}, "no options"),
@@ -243,13 +252,21 @@ SET_ASIDE = [
     ("vsibench", {**COUNTING, "ground_truth": "0"}, "ground truth '0' is no number above 0"),
     ("vsibench", {**COUNTING, "ground_truth": "-1"}, "ground truth '-1' is no number above 0"),
     ("vsibench", {**COUNTING, "ground_truth": "many"}, "ground truth 'many' is no number above 0"),
+    ("vsibench", {**COUNTING, "ground_truth": 4.5}, "ground_truth is a float, not a text"),
+    ("vsibench", {"options": {"A": "sofa"}}, "options are no list of non-empty texts"),
     ("perceptiontest", {"answer_id": "3"}, "answer_id '3' is none of its 3 options"),
     ("perceptiontest", {"answer_id": "-1"}, "answer_id '-1' is none of its 3 options"),
     ("perceptiontest", {"answer_id": None}, "no answer_id"),
+    ("perceptiontest", {"options": list("abcdefghijkl")}, "12 options, more than there are letters"),
+    ("perceptiontest", {"options": [1, 2, 3]}, "options are no list of non-empty texts"),
     ("videommmu", {"answer": None}, "no answer"),
     ("videommmu", {"answer": "C"}, "answer 'C' is none of its options"),
     ("videommmu", {"id": "dev_Alchemy_1"}, "subject 'Alchemy' is in no discipline"),
     ("videommmu", {"options": list("abcdefghijk")}, "11 options, more than there are letters"),
+    ("videommmu", {"options": "Baroque, Gothic"}, "options are no list of non-empty texts"),
+    ("videommmu", {"options": []}, "no options"),
+    ("videommmu", {"options": None}, "no options"),
+    ("videommmu", {"id": 12}, "id is a int, not a text"),
     ("mmvu", {"question_type": "open-ended"}, "an open question, which needs a judge model"),
     ("mmvu", {"question_type": "essay"}, "question_type 'essay' is unknown"),
     ("mmvu", {"video_path": "videos/Alchemy/0.mp4"}, "subject 'Alchemy' is in no discipline"),
@@ -257,6 +274,10 @@ SET_ASIDE = [
     ("mmvu", {"answer": "F"}, "answer 'F' is none of its options"),
     ("mmvu", {"answer": None}, "no answer"),
     ("mmvu", {"choices": None}, "no choices"),
+    ("mmvu", {"choices": ["10.0", "5.0"]}, "choices are no record of texts"),
+    ("mmvu", {"choices": {"A": 10.0, "B": 5.0}}, "choices are no record of texts"),
+    ("mmvu", {"choices": {"A": "10.0", "E": ""}, "answer": "E"}, "answer 'E' is none of its options"),
+    ("mmvu", {"choices": {"A": "10.0"}, "answer": "E"}, "answer 'E' is none of its options"),
 ]
 
 
@@ -274,6 +295,8 @@ def test_a_row_that_cannot_be_scored_is_set_aside(tmp_path: Path, name: str, cha
         ("multi-choice", {"answer": "B"}, "answer 'B' is none of its options"),
         ("multi-choice", {"answer": None}, "no answer"),
         ("multi-choice", {"question": "?\nshooting", "answer": "shooting"}, "answer 'shooting' is none of its options"),
+        ("multi-choice", {"answer": True}, "answer is a bool, not a text"),
+        ("yes_no", {"answer": True}, "answer is a bool, not a text"),
         ("yes_no", {"answer": "maybe"}, "answer 'maybe' is neither yes nor no"),
         ("caption_matching", {"answer": "Option 2"}, "answer 'Option 2' is none of its options"),
         ("caption_matching", {"question": "?\nA\nOption 2: B", "answer": "A"}, "option 'A' has no label"),
@@ -289,7 +312,7 @@ def test_a_tempcompass_row_that_cannot_be_scored_is_set_aside(
 
 FILES = {
     "videomme": "videomme/*.parquet",
-    "vsibench": "**/test-*.parquet",
+    "vsibench": "test-*.parquet",
     "perceptiontest": "mc_question_val/*.parquet",
     "tempcompass": "multi-choice/*.parquet",
     "videommmu": "Adaptation/*.parquet",

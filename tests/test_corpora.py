@@ -1,6 +1,8 @@
-"""Rows of the training corpus -> questions."""
+"""Rows of the training corpus -> questions, and files that come by a link or a copy."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,9 @@ import pytest
 from stgrpo.config import Questions
 from stgrpo.data.video_r1 import RECORDS, read_questions
 from stgrpo.errors import UserError, VideoError
+from stgrpo.files import link_or_copy
 from stgrpo.records import Question, SetAside
+from stgrpo.rl.checkpoints import take_model
 
 
 def row(**more: Any) -> dict[str, Any]:
@@ -72,6 +76,7 @@ SET_ASIDE = [
     (row(solution="<answer>C</answer>"), "answer 'C' is none of its options", "an answer outside the options"),
     (row(solution="<answer>a</answer>"), "answer 'a' is none of its options", "letters are upper case"),
     (row(solution="<answer>A. a missile</answer>"), "answer 'A. a missile' is none of its options", "not the letter"),
+    (row(options=["yes", "no"], solution="<answer>yes</answer>"), "answer 'yes' is none of its options", "no letters"),
     (row(options=[]), "answer 'A' is none of its options", "no options"),
     (without("options"), "options are no list of texts", "no field of options"),
     (row(options=None), "options are no list of texts", "options null"),
@@ -167,3 +172,31 @@ def test_a_larger_draw_goes_on_where_the_smaller_one_ends(tmp_path: Path):
 
 def test_more_than_there_are_gives_all(tmp_path: Path):
     assert sorted(ids(tmp_path, 999, seed=0)) == sorted(f"video-r1-{i}" for i in range(200))
+
+
+def refuse(*_: Any) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "none"])
+def test_a_file_is_linked_or_else_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool):
+    origin, path = tmp_path / "origin", tmp_path / "new/path"
+    origin.write_bytes(b"whole")
+    path.parent.mkdir()
+    path.write_bytes(b"old")
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    link_or_copy(origin, path)
+    assert path.read_bytes() == b"whole" and path.samefile(origin) is links
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_model_is_taken_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    checkpoint = tmp_path / "checkpoint-2"
+    checkpoint.mkdir()
+    for name in ("model.safetensors", "config.json", "optimizer.pt", "trainer_state.json", "complete.json"):
+        (checkpoint / name).write_text(name)
+    monkeypatch.setattr(os, "link", refuse)
+    take_model(checkpoint, tmp_path / "model")
+    taken = {path.name: path.read_text() for path in (tmp_path / "model").iterdir()}
+    assert taken == {name: name for name in ("model.safetensors", "config.json")}

@@ -100,6 +100,34 @@ def test_two_processes_equal_one(undisturbed, policy_path):
     compare(undisturbed("DDP"), undisturbed("one process"), policy_path)
 
 
+def test_bf16_is_used_and_only_in_products_on_every_rank(tmp_path, inputs, undisturbed, policy_path):
+    """DDP and ZeRO-2 agree while they round alike, and float32 is something else.
+
+    The first step starts from equal weights: equal answers, and gradients that differ in the order of float32 sums
+    only, far closer than the 2^-9 of a sum in bf16. After it, a weight in the last bit of float32 may fall to another
+    bf16 number in the next product, so that the second step's KL is held to 2^-8 of itself.
+    """
+    spec, found = spec_of(steps=2, learning_rate=1e-4, beta=1.0, precision="bf16"), {}
+    for engine in ("DDP", "ZeRO-2"):
+        found[engine] = tmp_path / engine
+        finish(start_verb(spec, found[engine], inputs, "--save-steps=2", *ENGINES[engine], PROBE_AUTOCAST="1"))
+    ours, ddp, fp32 = (history(out) for out in (found["ZeRO-2"], found["DDP"], undisturbed("DDP")))
+    for name in ("reward", "reward_std", "between_variants", "within_variants"):
+        assert [row[name] for row in ours] == pytest.approx([row[name] for row in ddp], abs=1e-6), name
+    assert ours[0]["grad_norm"] == pytest.approx(ddp[0]["grad_norm"], rel=1e-6)
+    assert ddp[1]["loss"] > 1e-2, "beta times a KL that is not zero"
+    assert ours[1]["loss"] == pytest.approx(ddp[1]["loss"], rel=2**-8)
+    for row in (ours[0], ddp[0]):
+        assert abs(row["grad_norm"] / fp32[0]["grad_norm"] - 1) > 1e-4, "nothing was computed in bf16"
+
+    ended = {engine: weights(out) for engine, out in found.items()}
+    assert {value.dtype for made in ended.values() for value in made.values()} == {torch.float32}
+    moved = distance(ended["DDP"], load_file(policy_path / "model.safetensors"))
+    assert moved > 0.01
+    # gradients summed over the ranks in bf16 would put them a tenth of that apart
+    assert distance(ended["ZeRO-2"], ended["DDP"]) < 0.01 * moved
+
+
 def nobody_left(group: int) -> bool:
     """Whether a session has no process any more."""
     try:
@@ -153,10 +181,10 @@ def test_killed_ranks_go_on_from_their_checkpoint(tmp_path, start, undisturbed, 
     assert distance(weights(tmp_path), weights(undisturbed(engine))) == 0
 
 
-FATES: dict[str, Any] = {
+FATES: dict[str, Any] = {  # status, reason, whether there is a traceback
     "mendable": (2, "train: this is mendable", False),
     "bug": (1, "ValueError: this is bug", True),
-    "killed": (2, "train: rank 1 was ended by SIGKILL; if memory ran out", False),
+    "killed": (2, "train: rank 1 was ended by SIGKILL; if memory ran out", None),  # its own children may leave one
 }
 
 
@@ -167,9 +195,7 @@ def test_a_rank_that_fails_ends_all_with_its_reason(tmp_path, start, fate: str):
     said, _ = process.communicate(timeout=120)
     assert process.returncode == status, said
     assert reason in said
-    assert ("Traceback" in said) >= traceback, (
-        "a mendable error has none, but for those of a killed rank's own children"
-    )
+    assert traceback in (None, "Traceback" in said), said
     assert gone(process.pid)
     assert not (tmp_path / "train.json").exists()
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from stgrpo.benchmarks.averages import micro
 from stgrpo.benchmarks.choices import pick_letter
-from stgrpo.benchmarks.rows import lacking, no_option, read_rows
-from stgrpo.prompts import lettered
+from stgrpo.benchmarks.rows import incomplete, read_rows
+from stgrpo.prompts import no_option
 from stgrpo.records import Question, SetAside
 
 _SUBJECTS = {
@@ -28,6 +28,7 @@ _SUBJECTS = {
     "Humanities_and_Social_Science": "Art Economics History Law Literature Management",
 }
 _DISCIPLINES = {subject: discipline for discipline, subjects in _SUBJECTS.items() for subject in subjects.split()}
+_TEXTS = ("id", "question", "question_type", "answer", "video_path")
 _LETTERS = "ABCDE"
 _BARE = re.compile(r"\W*([A-Ea-e])\W*")
 
@@ -41,7 +42,7 @@ def read_questions(folder: Path) -> Iterator[Question | SetAside]:
 
 
 def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAside:
-    if reason := lacking(row, "id", "question", "question_type", "answer", "video_path") or _flaw(row):
+    if reason := incomplete(row, _TEXTS) or _flaw(row):
         return SetAside(f"mmvu[{index}]", reason)
     options = _options(row)
     *_, subject, name = PurePosixPath(row["video_path"]).parts
@@ -65,11 +66,18 @@ def _flaw(row: dict[str, Any]) -> str | None:
     subject = PurePosixPath(row["video_path"]).parent.name
     if subject not in _DISCIPLINES:
         return f"subject '{subject}' is in no discipline"
-    return lacking(row, "choices") or no_option(row["answer"], _options(row))
+    if reason := incomplete(row, (), ("choices",)):
+        return reason
+    choices = row["choices"]
+    if not isinstance(choices, dict) or not all(isinstance(choice, str | None) for choice in choices.values()):
+        return "choices are no record of texts"
+    return no_option(row["answer"], _options(row))
 
 
 def _options(row: dict[str, Any]) -> list[str]:
-    return lettered([row["choices"].get(letter) or "" for letter in _LETTERS])
+    """Without the empty choices; the others keep their letters."""
+    given = {letter: row["choices"].get(letter) or "" for letter in _LETTERS}
+    return [f"{letter}. {choice}" for letter, choice in given.items() if choice.strip()]
 
 
 def credit(question: Question, answer: str) -> float:

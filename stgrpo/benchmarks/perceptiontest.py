@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from stgrpo.benchmarks.averages import micro
-from stgrpo.benchmarks.rows import lacking, read_rows
+from stgrpo.benchmarks.rows import incomplete, odd_options, read_rows
 from stgrpo.prompts import LETTERS, lettered
 from stgrpo.records import Question, SetAside
 
+_TEXTS = ("question", "question_id", "video_name", "area")
 _ALONE = re.compile(r"\b[A-D]\b")
 
 weights = micro
@@ -25,10 +26,7 @@ def read_questions(folder: Path) -> Iterator[Question | SetAside]:
 
 
 def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAside:
-    reason = lacking(row, "question", "question_id", "options", "answer_id", "video_name", "area")
-    if not reason and str(row["answer_id"]) not in map(str, range(len(row["options"]))):
-        reason = f"answer_id '{row['answer_id']}' is none of its {len(row['options'])} options"
-    if reason:
+    if reason := _flaw(row):
         return SetAside(f"perceptiontest[{index}]", reason)
     return Question(
         id=f"perceptiontest-{index}",
@@ -40,6 +38,15 @@ def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAs
         source="perceptiontest",
         tags={"id": row["question_id"], "video": row["video_name"], "area": row["area"]},
     )
+
+
+def _flaw(row: dict[str, Any]) -> str | None:
+    if reason := incomplete(row, _TEXTS, ("options", "answer_id")) or odd_options(row["options"]):
+        return reason
+    count = len(row["options"])
+    if str(row["answer_id"]) not in map(str, range(count)):
+        return f"answer_id '{row['answer_id']}' is none of its {count} options"
+    return None
 
 
 def credit(question: Question, answer: str) -> float:

@@ -1,6 +1,6 @@
 """Rows of a fetched benchmark, and what keeps a row from being a question."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,22 @@ def read_rows(folder: Path, files: str) -> Iterator[tuple[int, dict[str, Any]]]:
             index += 1
 
 
-def lacking(row: Mapping[str, Any], *names: str) -> str | None:
-    """The reason to set a row aside that lacks some of these fields or has them empty; None for a whole row."""
-    absent = [name for name in names if row.get(name) in (None, "", [])]
-    return f"no {', '.join(absent)}" if absent else None
+def incomplete(row: Mapping[str, Any], texts: tuple[str, ...], others: tuple[str, ...] = ()) -> str | None:
+    """The reason to set a row aside whose fields are missing, empty or no texts; None for a whole row.
+
+    Args:
+        row: of a parquet file.
+        texts: the fields that must be texts.
+        others: those that must be there, in any type.
+    """
+    if absent := [name for name in (*texts, *others) if row.get(name) in (None, "", [])]:
+        return f"no {', '.join(absent)}"
+    odd = next((name for name in texts if not isinstance(row[name], str)), None)
+    return f"{odd} is a {type(row[odd]).__name__}, not a text" if odd else None
 
 
-def no_option(answer: str, options: Sequence[str]) -> str | None:
-    """The reason to set a row aside whose answer is the letter of none of its options ("B. red"); None where it is."""
-    letters = {option[0] for option in options if option[:1] in LETTERS and option[1:2] == "."}
-    return None if answer in letters else f"answer '{answer}' is none of its options"
+def odd_options(options: Any) -> str | None:
+    """The reason to set a row aside whose options are no list of non-empty texts, or too many to have letters."""
+    if not isinstance(options, list) or not all(isinstance(option, str) and option.strip() for option in options):
+        return "options are no list of non-empty texts"
+    return f"{len(options)} options, more than there are letters" if len(options) > len(LETTERS) else None

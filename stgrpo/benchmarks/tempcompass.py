@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from stgrpo.benchmarks.averages import micro
-from stgrpo.benchmarks.rows import lacking, no_option, read_rows
+from stgrpo.benchmarks.rows import incomplete, read_rows
 from stgrpo.errors import UserError
+from stgrpo.prompts import no_option
 from stgrpo.records import Question, SetAside
 
 _COUNTED = {"multi-choice": "multiple choice", "yes_no": "yes or no", "caption_matching": "caption matching"}
@@ -28,7 +29,7 @@ def read_questions(folder: Path) -> Iterator[Question | SetAside]:
 
 def _question(folder: Path, config: str, index: int, row: dict[str, Any]) -> Question | SetAside:
     asked, answered = ("mc_question", "mc_answer") if config == "captioning" else ("question", "answer")
-    if reason := lacking(row, asked, answered, "video_id", "dim"):
+    if reason := incomplete(row, (asked, answered, "video_id", "dim")):
         return SetAside(f"{config}[{index}]", reason)
     kind, answer = _KINDS[config], row[answered].strip()
     text, *options = [row[asked]] if kind == "yes or no" else [line.strip() for line in row[asked].split("\n")]

@@ -9,8 +9,11 @@ from typing import Any
 
 from stgrpo.benchmarks.averages import micro
 from stgrpo.benchmarks.choices import pick_letter
-from stgrpo.benchmarks.rows import lacking, no_option, read_rows
+from stgrpo.benchmarks.rows import incomplete, odd_options, read_rows
+from stgrpo.prompts import no_option
 from stgrpo.records import Question, SetAside
+
+_TEXTS = ("question", "answer", "question_id", "videoID", "duration")
 
 weights = micro
 
@@ -22,8 +25,7 @@ def read_questions(folder: Path) -> Iterator[Question | SetAside]:
 
 
 def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAside:
-    reason = lacking(row, "question", "options", "answer", "question_id", "videoID", "duration")
-    if reason := reason or no_option(row["answer"], row["options"]):
+    if reason := _flaw(row):
         return SetAside(f"videomme[{index}]", reason)
     return Question(
         id=f"videomme-{index}",
@@ -35,6 +37,11 @@ def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAs
         source="videomme",
         tags={"id": row["question_id"], "video": row["videoID"], "duration": row["duration"]},
     )
+
+
+def _flaw(row: dict[str, Any]) -> str | None:
+    reason = incomplete(row, _TEXTS, ("options",)) or odd_options(row["options"])
+    return reason or no_option(row["answer"], row["options"])
 
 
 def credit(question: Question, answer: str) -> float:

@@ -12,8 +12,8 @@ from typing import Any
 from stgrpo.benchmarks.averages import micro
 from stgrpo.benchmarks.choices import pick_letter
 from stgrpo.benchmarks.free_text import agrees
-from stgrpo.benchmarks.rows import lacking, no_option, read_rows
-from stgrpo.prompts import LETTERS, lettered
+from stgrpo.benchmarks.rows import incomplete, odd_options, read_rows
+from stgrpo.prompts import LETTERS, lettered, no_option
 from stgrpo.records import Question, SetAside
 
 ASKS_LAST_FRAME = "Use what the video teaches. The picture for this question is the last frame of the video."
@@ -46,7 +46,7 @@ def read_questions(folder: Path) -> Iterator[Question | SetAside]:
 
 
 def _question(folder: Path, track: str, index: int, row: dict[str, Any]) -> Question | SetAside:
-    if reason := lacking(row, "id", "question", "answer") or _flaw(row):
+    if reason := incomplete(row, ("id", "question", "answer")) or _flaw(row):
         return SetAside(f"{track}[{index}]", reason)
     subject, options = _subject(row), _options(row)
     return Question(
@@ -64,9 +64,9 @@ def _question(folder: Path, track: str, index: int, row: dict[str, Any]) -> Ques
 def _flaw(row: dict[str, Any]) -> str | None:
     if (subject := _subject(row)) not in _DISCIPLINES:
         return f"subject '{subject}' is in no discipline"
-    if (count := len(row.get("options") or [])) > len(LETTERS):
-        return f"{count} options, more than there are letters"
-    return no_option(row["answer"], _options(row)) if count else None
+    if options := row.get("options"):
+        return odd_options(options) or no_option(row["answer"], _options(row))
+    return "no options" if row.get("question_type") == "multiple-choice" else None
 
 
 def _subject(row: dict[str, Any]) -> str:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from stgrpo.answers import read_number
-from stgrpo.benchmarks.rows import lacking, no_option, read_rows
+from stgrpo.benchmarks.rows import incomplete, odd_options, read_rows
 from stgrpo.errors import UserError
+from stgrpo.prompts import no_option
 from stgrpo.records import Question, SetAside
 
-_FIELDS = ("id", "question", "ground_truth", "question_type", "dataset", "scene_name")
+_TEXTS = ("question", "ground_truth", "question_type", "dataset", "scene_name")
 _LEVELS = tuple(f"object_rel_direction_{level}" for level in ("easy", "medium", "hard"))
 _CHOICES = (*_LEVELS, "object_rel_distance", "route_planning", "obj_appearance_order")
 _QUANTITIES = ("object_abs_distance", "object_counting", "object_size_estimation", "room_size_estimation")
@@ -39,7 +40,7 @@ def read_questions(folder: Path) -> Iterator[Question | SetAside]:
 
 
 def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAside:
-    if reason := lacking(row, *_FIELDS) or _flaw(row):
+    if reason := incomplete(row, _TEXTS, ("id",)) or _flaw(row):
         return SetAside(f"vsibench[{index}]", reason)
     is_choice = row["question_type"] in _CHOICES
     return Question(
@@ -59,7 +60,8 @@ def _flaw(row: Mapping[str, Any]) -> str | None:
     if kind not in _WEIGHTS:
         return f"question_type '{kind}' is unknown"
     if kind in _CHOICES:
-        return lacking(row, "options") or no_option(truth, row["options"])
+        reason = incomplete(row, (), ("options",)) or odd_options(row["options"])
+        return reason or no_option(truth, row["options"])
     number = read_number(truth)
     return None if number is not None and number > 0 else f"ground truth '{truth}' is no number above 0"
 

@@ -5,7 +5,6 @@ was fetched stands in a lock file; a file that is already there and matches is n
 """
 
 import csv
-import os
 import shutil
 import zipfile
 import zlib
@@ -15,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stgrpo.errors import UserError, suggest
-from stgrpo.files import read_json, replacing, sha256
+from stgrpo.files import link_or_copy, read_json, replacing, sha256
 
 MANIFEST = "manifest.json"
 _LINK = 0o120000  # file type of a symbolic link in a zip member's Unix mode
@@ -123,13 +122,6 @@ def _matches(path: Path, entry: dict[str, Any]) -> bool:
 
 
 def _copy(origin: Path, path: Path) -> None:
-    """Hard link where the file system allows it, else copy."""
     if not origin.is_file():
         raise UserError(f"{origin}: listed in the manifest but missing; make the hub again")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    try:
-        os.link(origin, path)
-    except OSError:
-        with replacing(path) as temporary:
-            shutil.copyfile(origin, temporary)
+    link_or_copy(origin, path)

@@ -9,10 +9,10 @@ from stgrpo.answers import extract, read_number
 from stgrpo.config import Questions
 from stgrpo.errors import UserError, VideoError
 from stgrpo.files import read_json
-from stgrpo.records import Question, SetAside
+from stgrpo.prompts import no_option
+from stgrpo.records import REWARDED_KINDS, Question, SetAside
 
 RECORDS = "Video-R1-260k.json"
-KINDS = ("multiple choice", "numerical", "OCR", "free-form", "regression")
 _TEXTS = ("problem", "data_type", "problem_type", "solution", "path")
 
 
@@ -83,7 +83,7 @@ def _flaw(row: Any) -> str | None:
         return "an image; the paper trains on the video rows"  # [P:324]
     if row["data_type"] != "video":
         return f"data_type '{row['data_type']}' is neither video nor image"
-    if row["problem_type"] not in KINDS:
+    if row["problem_type"] not in REWARDED_KINDS:
         return f"problem_type '{row['problem_type']}' has no accuracy rule"
     return _wrong_answer(row["problem_type"], extract(row["solution"]), row.get("options"))
 
@@ -97,8 +97,7 @@ def _wrong_answer(kind: str, answer: str | None, options: Any) -> str | None:
         return None
     if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
         return "options are no list of texts"
-    letters = {option.split(".", 1)[0] for option in options}
-    return None if answer in letters else f"answer '{answer}' is none of its options"
+    return no_option(answer, options)
 
 
 def _with_video(question: Question, index: int, check_video: Callable[[str], None]) -> Question | SetAside:

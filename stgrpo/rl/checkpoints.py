@@ -4,14 +4,13 @@ A checkpoint holds the whole weights, as save_pretrained writes them, with the t
 else is in it depends on the engine. The one of the last step is what is published.
 """
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from stgrpo.errors import UserError
-from stgrpo.files import flush_tree, read_json, read_records, write_json, write_records
+from stgrpo.files import flush_tree, link_or_copy, read_json, read_records, write_json, write_records
 from stgrpo.records import Rollout
 from stgrpo.state import whole_lines
 
@@ -71,12 +70,12 @@ def check_layout(checkpoint: Path, wanted: str) -> None:
 
 
 def take_model(checkpoint: Path, folder: Path) -> None:
-    """Weights, configuration and tokenizer of a checkpoint, as hard links: neither time nor space, at any size."""
+    """Weights, configuration and tokenizer of a checkpoint; hard links, where there are any, take neither time nor space."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for path in checkpoint.iterdir():
         if path.suffix in _OF_A_MODEL and path.name not in _OF_A_TRAINER:
-            os.link(path, folder / path.name)
+            link_or_copy(path, folder / path.name)
 
 
 def cut_history(folder: Path, step: int) -> None:
