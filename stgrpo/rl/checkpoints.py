@@ -70,7 +70,7 @@ def check_layout(checkpoint: Path, wanted: str) -> None:
 
 
 def take_model(checkpoint: Path, folder: Path) -> None:
-    """Weights, configuration and tokenizer of a checkpoint; hard links, where there are any, take neither time nor space."""
+    """Weights, configuration and tokenizer of a checkpoint, as hard links where there are any: no time, no space."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for path in checkpoint.iterdir():
