@@ -1,7 +1,7 @@
 """Answers -> credits.
 
-Every case was run through lmms-eval 0.7.3 itself (scripts/against_lmms_eval.py does so with random answers); what it hands to a judge model earns nothing here. Where we differ
-on purpose the case says so.
+Every case was run through lmms-eval 0.7.3 itself; what it hands to a judge model earns nothing here. Where we differ
+on purpose the case says so. scripts/against_lmms_eval.py compares the two on random answers.
 """
 
 import pytest
