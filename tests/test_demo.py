@@ -77,14 +77,17 @@ def scorer() -> Scorer:
 
 
 def aucs(scorer: Scorer, count: int, shuffled: bool) -> Iterator[float]:
-    """For each held-out video, the share of (showing, not showing) pairs of frames that are scored in order."""
-    scenes = [world.scene(i, seed=900) for i in range(count)]
-    texts = [world.question_text(world.FAMILIES[i % 2], s.shape) for i, s in enumerate(scenes)]
-    if shuffled:
-        texts = np.random.default_rng(0).permutation(texts).tolist()
-    for scene, text in zip(scenes, texts, strict=True):
+    """For each held-out video, the share of (showing, not showing) pairs of frames that are scored in order.
+
+    Shuffled: by a coin, the question is about the thing that is there in the other frames. A shape that is in no frame
+    would be no neutral question: a small thing is more easily taken for it than a large one.
+    """
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        scene = world.scene(i, seed=900)
+        asked = scene.stand_in if shuffled and rng.random() < 0.5 else scene.shape
         frames = mp4.round_trip(scene.frames, world.FPS)
-        (scores,) = score_video(scorer, frames, [text])
+        (scores,) = score_video(scorer, frames, [world.question_text(world.FAMILIES[i % 2], asked)])
         visible = np.array(scene.visible)
         showing, rest = np.array(scores)[visible], np.array(scores)[~visible]
         yield float(mannwhitneyu(showing, rest).statistic / (len(showing) * len(rest)))
@@ -92,7 +95,7 @@ def aucs(scorer: Scorer, count: int, shuffled: bool) -> Iterator[float]:
 
 @pytest.mark.slow
 def test_scores_tell_which_frames_show_what_is_asked_about(scorer: Scorer):
-    assert np.mean(list(aucs(scorer, 256, shuffled=False))) >= 0.75
+    assert np.mean(list(aucs(scorer, 256, shuffled=False))) >= 0.9
 
 
 @pytest.mark.slow
