@@ -124,7 +124,7 @@ def trainer_config(
 
 
 def _with_autocast(deepspeed: Mapping[str, Any], precision: str) -> dict[str, Any]:
-    """DeepSpeed's engine switches off any autocast that it finds, so it is told of ours.
+    """DeepSpeed's engine switches off any autocast that it finds on a GPU, so it is told of ours.
 
     Without the empty list it would send gradients in bf16; one process does not round them either.
     """
