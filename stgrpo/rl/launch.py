@@ -3,8 +3,8 @@
 A rank finds what it needs to know about the others in its environment, under torch's names (RANK, LOCAL_RANK,
 WORLD_SIZE, MASTER_ADDR, MASTER_PORT), so that the work that it does may also be started by another launcher.
 
-Three ways to share the work, equal in result to the rounding of sums (tests/test_distributed.py; ZeRO-3 in float32 only:
-in bf16 its loss was seen 2 % away from the others' after two steps):
+Three ways to share the work, equal in result to the rounding of sums (tests/test_distributed.py; ZeRO-3 in float32
+only: in bf16 its loss was seen 2 % away from the others' after two steps):
 - DDP, without a DeepSpeed file: every rank holds the weights, their gradients and both moments of AdamW.
 - envs/zero2.json: gradients and moments are spread over the ranks.
 - envs/zero3.json: the weights too, the reference model's included. They are gathered, layer by layer, when they are
