@@ -24,10 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             verb.set_defaults(run=module.run)
     args = parser.parse_args(argv)
     if "threads" in args:
-        # Before torch is read. Results must hang neither on the machine's cores nor on where in memory a tensor lies,
-        # by which MKL would choose its code path and so its rounding.
-        os.environ["OMP_NUM_THREADS"] = str(args.threads)
-        os.environ.setdefault("MKL_CBWR", "AUTO")
+        os.environ["OMP_NUM_THREADS"] = str(args.threads)  # before torch is read; results must not hang on the machine
     try:
         args.run(args)
     except UserError as error:
