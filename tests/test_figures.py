@@ -1,4 +1,4 @@
-"""Figure 3 from the trainings' metrics, and how far a long loop says it is."""
+"""Figure 3 from the trainings' metrics."""
 
 import json
 import subprocess
@@ -122,18 +122,3 @@ def test_figure_3_compares_grpo_and_dr_grpo_with_their_st_forms():
         ["grpo", "st-grpo"],
         ["dr-grpo"],
     ]
-
-
-def test_a_log_holds_plain_lines_of_progress(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch):
-    """Not a terminal: a line when patience is over, and one at the end."""
-    from stgrpo import progress
-
-    now = iter([0.0, 5.0, 20.0, 21.0, 30.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
-    with progress.Progress(40, "question", done=10) as shown:
-        for _ in range(3):
-            shown.update(5)
-        shown.update(15, "accuracy 0.50")
-    out, err = capsys.readouterr()
-    assert out == "question 20/40, 20 s\nquestion 40/40: accuracy 0.50, 30 s\n"
-    assert err == ""
