@@ -19,7 +19,7 @@ from stgrpo.files import read_json, sha256, write_json
 
 _CODE = Path(__file__).parent
 _KEY = "key.json"
-_ELSEWHERE = {"commands", "data", "demo", "importance", "report"}  # what they made is an input
+_ELSEWHERE = {"commands", "data", "demo", "importance", "planning", "report"}  # what they made is an input, or nothing
 
 
 def job_key(spec: str, inputs: Iterable[str | Path]) -> str:
@@ -75,6 +75,27 @@ def _claim(folder: Path, key: str) -> None:
         print(f"{folder}: holds the state of another spec, input or code; moved to {aside.name}, starting anew")
     if not mark.exists():
         write_json(mark, {"key": key})
+
+
+def unfinished(folder: Path) -> bool:
+    """Whether the folder holds the state of a job that runs or was interrupted."""
+    return (folder / _KEY).exists()
+
+
+def holder(folder: Path) -> str | None:
+    """Who works in the folder, in their own words; None if nobody does.
+
+    The lock is asked for, shared and for an instant, only where there is state: a job that takes the lock in that
+    instant is refused.
+    """
+    if not unfinished(folder):
+        return None
+    with (folder / "lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return lock.read().strip() or "another process"
+    return None
 
 
 def prune(folder: Path) -> None:
