@@ -23,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.register(verb)
             verb.set_defaults(run=module.run)
     args = parser.parse_args(argv)
+    if chosen != "fetch":  # nodes that compute may have no way out, and nothing may be fetched unseen
+        os.environ["HF_HUB_OFFLINE"] = "1"
     if "threads" in args:
         os.environ["OMP_NUM_THREADS"] = str(args.threads)  # before torch is read; results must not hang on the machine
     try:

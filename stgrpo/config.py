@@ -71,13 +71,20 @@ class Warm(Frozen):
     scorer: WarmScorer
 
 
+class Models(Frozen):
+    """The models of the scales that render nothing, by the names of their sources."""
+
+    policy: str = Field(description="from which every training starts")
+    scorer: str = Field(description="scores the frames")
+
+
 class Resources(Frozen):
-    """What a job asks the cluster for."""
+    """What a job asks the cluster for, on each of its nodes."""
 
     gpus: int = Field(default=0, ge=0)
     cpus: int = Field(default=1, ge=1)
-    mem_mb: int = Field(default=2000, ge=1000)
-    runtime: int = Field(default=30, ge=1, description="minutes")
+    mem_mb: int = Field(default=2000, ge=1000, description="grows with the attempt where there are no GPUs")
+    runtime: int = Field(default=30, ge=1, description="minutes; a training that takes longer goes on in a next job")
 
 
 class Scale(Frozen):
@@ -92,20 +99,30 @@ class Scale(Frozen):
     evaluation: Evaluation
     tables: list[str] = Field(description="tables that are made at this scale")
     figures: list[str] = Field(default=[], description="figures that are made at this scale")
-    processes: int = Field(default=1, ge=1, description="of one training, one a GPU")
+    nodes: int = Field(default=1, ge=1, description="of one training; several need Slurm")
+    processes: int = Field(default=1, ge=1, description="of one training on each node, one a GPU")
     sharding: Sharding = Field(default="ddp", description="how several processes share a training")
     micro_rows: int = Field(default=8, ge=1, description="answers in one forward and backward pass of a process")
     save_steps: int = Field(default=100, ge=1, description="steps between two checkpoints")
-    world: dict[str, Corpus] = Field(description="the corpora that are rendered, by source")
-    warm: Warm
+    world: dict[str, Corpus] | None = Field(default=None, description="the corpora that are rendered, by source")
+    warm: Warm | None = Field(default=None, description="the tiny models that are trained, beside a world")
+    models: Models | None = Field(default=None, description="the models that are fetched, where nothing is rendered")
     needs: dict[Need, Resources]
+
+    @property
+    def ranks(self) -> int:
+        """Processes of one training, on all its nodes."""
+        return self.nodes * self.processes
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if missing := [need for need in get_args(Need) if need not in self.needs]:
+        if [self.world is None, self.warm is None, self.models is not None] not in ([False] * 3, [True] * 3):
+            raise ValueError("give world and warm (everything is rendered), or models (everything is fetched)")
+        rendered = () if self.world else ("world", "warm")
+        if missing := [need for need in get_args(Need) if need not in (*self.needs, *rendered)]:
             raise ValueError(f"needs: no entry for {', '.join(missing)}")
         for need in ("world", "fetch", "prepare"):
-            if self.needs[need].gpus:
+            if need in self.needs and self.needs[need].gpus:
                 raise ValueError(f"needs.{need}.gpus = {self.needs[need].gpus}, but it uses none; leave it out")
         if "{question}" not in self.prompt:
             raise ValueError("prompt: must contain {question}")
@@ -113,14 +130,16 @@ class Scale(Frozen):
 
     @model_validator(mode="after")
     def _shared(self) -> Self:
-        """How a training's processes share its rows and the machine."""
-        if self.training.answers_per_step % (self.micro_rows * self.processes):
+        """How a training's processes share its rows and the machines."""
+        if self.training.answers_per_step % (self.micro_rows * self.ranks):
             raise ValueError(
-                f"micro_rows = {self.micro_rows} times processes = {self.processes} does not divide "
+                f"micro_rows = {self.micro_rows} times nodes * processes = {self.ranks} does not divide "
                 f"{self.training.answers_per_step} answers a step"
             )
-        if self.sharding != "ddp" and self.processes < 2:
+        if self.sharding != "ddp" and self.ranks < 2:
             raise ValueError(f"sharding = {self.sharding} needs processes = 2 or more, found {self.processes}")
+        if self.nodes > 1 and self.processes < 2:
+            raise ValueError(f"nodes = {self.nodes} needs processes = 2 or more on each, found {self.processes}")
         need = self.needs.get("train", Resources())
         if need.gpus not in (0, self.processes):
             raise ValueError(f"needs.train.gpus = {need.gpus}, but processes = {self.processes}; there is one a GPU")

@@ -4,6 +4,7 @@ All errors are reported at once, each with where, what and what would be right.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import NoneType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -92,13 +93,15 @@ def _in_scale(experiment: Experiment, where: str, name: str, scale: Scale) -> It
     for cell in scale.cells:
         if cell in experiment.cells:
             yield from _group(experiment, name, cell)
-    yield from _unknown(f"{where}.questions.source", "source", [scale.questions.source], scale.world)
+    if scale.world is not None:
+        yield from _unknown(f"{where}.questions.source", "source", [scale.questions.source], scale.world)
     examined = [benchmark for part in scale.evaluation.parts.values() for benchmark in part]
     yield from _twice(f"{where}.evaluation.parts", examined)
     for part, benchmarks in scale.evaluation.parts.items():
         yield from _unknown(f"{where}.evaluation.parts.{part}", "benchmark", benchmarks, experiment.benchmarks)
-    sources = [experiment.benchmarks[b].source for b in examined if b in experiment.benchmarks]
-    yield from _unknown(f"{where}.world", "source", sources, scale.world)
+    if scale.world is not None:
+        sources = [experiment.benchmarks[b].source for b in examined if b in experiment.benchmarks]
+        yield from _unknown(f"{where}.world", "source", sources, scale.world)
     yield from _unknown(f"{where}.tables", "table", scale.tables, experiment.tables)
     yield from _unknown(f"{where}.figures", "figure", scale.figures, experiment.figures)
 
@@ -175,4 +178,6 @@ def _known_keys(loc: tuple[str | int, ...]) -> list[str]:
             annotation = annotation.model_fields[str(part)].annotation
         else:
             annotation = get_args(annotation)[-1]  # dict[str, X] and list[X]
+        if NoneType in get_args(annotation):  # X | None
+            annotation = get_args(annotation)[0]
     return [field.alias or name for name, field in annotation.model_fields.items()]

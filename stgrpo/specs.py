@@ -51,6 +51,12 @@ class WarmScorerSpec(Spec):
     warm: WarmScorer
 
 
+class ModelSpec(Spec):
+    """A model that is fetched, by the name of its source; the source's lock says which files those are."""
+
+    source: str
+
+
 class PrepareSpec(Spec):
     """A file of questions: a corpus from which `count` are drawn, or a whole benchmark."""
 
@@ -105,18 +111,27 @@ class EvalSpec(Spec):
 
 
 def world_spec(experiment: Experiment, source: str) -> WorldSpec:
-    """One corpus of the active scale."""
+    """One rendered corpus of the active scale."""
+    assert experiment.active.world is not None  # asked for by rules of the rendered scales only
     return WorldSpec(source=source, corpus=experiment.active.world[source])
 
 
-def warm_policy_spec(experiment: Experiment) -> WarmPolicySpec:
-    """The tiny policy of the active scale."""
-    return WarmPolicySpec(warm=experiment.active.warm.policy, prompt=experiment.active.prompt)
+def policy_spec(experiment: Experiment) -> WarmPolicySpec | ModelSpec:
+    """The policy from which the active scale's cells start: warmed up, or fetched."""
+    scale = experiment.active
+    if scale.warm is not None:
+        return WarmPolicySpec(warm=scale.warm.policy, prompt=scale.prompt)
+    assert scale.models is not None
+    return ModelSpec(source=scale.models.policy)
 
 
-def warm_scorer_spec(experiment: Experiment) -> WarmScorerSpec:
-    """The tiny frame scorer of the active scale."""
-    return WarmScorerSpec(warm=experiment.active.warm.scorer)
+def scorer_spec(experiment: Experiment) -> WarmScorerSpec | ModelSpec:
+    """The frame scorer of the active scale: trained, or fetched."""
+    scale = experiment.active
+    if scale.warm is not None:
+        return WarmScorerSpec(warm=scale.warm.scorer)
+    assert scale.models is not None
+    return ModelSpec(source=scale.models.scorer)
 
 
 def prepare_spec(experiment: Experiment, name: str) -> PrepareSpec:
@@ -130,7 +145,7 @@ def prepare_spec(experiment: Experiment, name: str) -> PrepareSpec:
 def score_spec(experiment: Experiment) -> ScoreSpec:
     """The importance scores of the active scale's training questions."""
     return ScoreSpec(
-        scorer=_named("scorer", warm_scorer_spec(experiment)),
+        scorer=_named("scorer", scorer_spec(experiment)),
         questions=_source(experiment, "train"),
         frames=experiment.active.training.frames,
     )
@@ -175,7 +190,8 @@ def needs_scores(grouping: Grouping) -> bool:
 
 
 def _base(experiment: Experiment) -> str:
-    return _named("warm", warm_policy_spec(experiment))
+    models = experiment.active.models
+    return _named(models.policy if models else "warm", policy_spec(experiment))
 
 
 def source_of(experiment: Experiment, name: str) -> str:
@@ -184,8 +200,9 @@ def source_of(experiment: Experiment, name: str) -> str:
 
 
 def _source(experiment: Experiment, name: str) -> str:
-    world = world_spec(experiment, source_of(experiment, name))
-    made = hashlib.sha256((world.hash() + prepare_spec(experiment, name).hash()).encode())
+    source = source_of(experiment, name)
+    origin = world_spec(experiment, source).hash() if experiment.active.world else source
+    made = hashlib.sha256((origin + prepare_spec(experiment, name).hash()).encode())
     return f"{name}@{made.hexdigest()[:16]}"
 
 

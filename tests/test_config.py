@@ -283,7 +283,7 @@ def test_all_errors_of_reference_are_reported_at_once():
         (("scales.smoke.needs.train", DELETE), "config.yaml: scales.smoke: needs: no entry for train"),
         (
             ("scales.smoke.micro_rows", 12),
-            "config.yaml: scales.smoke: micro_rows = 12 times processes = 1 does not divide 32 answers a step",
+            "config.yaml: scales.smoke: micro_rows = 12 times nodes * processes = 1 does not divide 32 answers a step",
         ),
     ],
     ids=["a prompt without a question", "a rule without needs", "rows that do not fill a step"],

@@ -18,6 +18,7 @@ VERBS = {
     "demo": "render the demo's world in the corpora's original formats",
     "warm": "make and train the demo's tiny models",
     "fetch": "bring a source's files, checked and unpacked",
+    "adopt": "put a fetched model where the cells look for theirs",
     "prepare": "turn a corpus or a benchmark into questions",
     "score": "score the frames of the training questions",
     "train": "train one cell",

@@ -1,7 +1,9 @@
 # All Python of the workflow: the typed configuration, patterns of wildcards, and the functions that rules ask for
 # inputs and params. No rules.
 import json
+import os
 import re
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +11,9 @@ from pathlib import Path
 # The package runs from the clone, installed or not.
 sys.path.insert(0, str(Path(workflow.basedir).parent))
 
-from stgrpo import specs
+from snakemake.settings.types import DeploymentMethod
+
+from stgrpo import provenance, specs
 from stgrpo.data.sources import read_source
 from stgrpo.errors import UserError, suggest
 from stgrpo.loading import load_experiment
@@ -19,9 +23,11 @@ SOURCES_TABLE = str(Path(workflow.basedir) / "resources" / "sources.csv")
 
 try:
     EXPERIMENT = load_experiment(config)
+    MODELS = EXPERIMENT.active.models  # none where everything is rendered
     SOURCES = sorted(
         {EXPERIMENT.active.questions.source}
         | {benchmark.source for benchmark in EXPERIMENT.benchmarks.values()}
+        | ({MODELS.policy, MODELS.scorer} if MODELS else set())
     )
     REPOSITORIES = {
         read_source(Path(SOURCES_TABLE), name).repository: name for name in SOURCES
@@ -38,6 +44,13 @@ except UserError as error:
 
 HUB = f"resources/{EXPERIMENT.scale}/hub"  # params know no path variables
 TRAINED = EXPERIMENT.trainable
+DEPLOYMENT = workflow.deployment_settings
+IN_IMAGE = DeploymentMethod.APPTAINER in DEPLOYMENT.deployment_method
+
+if IN_IMAGE:
+    told = provenance.handed_over(Path(EXPERIMENT.container)).items()
+    exports = "".join(f"export {name}={value}; " for name, value in told)
+    shell.prefix(f"set -euo pipefail; {exports}")
 
 
 def one_of(names):
@@ -50,13 +63,52 @@ def need(rule, what):
     return getattr(EXPERIMENT.active.needs[rule], what)
 
 
+def memory(rule):
+    """Grows with the attempt; beside GPUs a node's memory is known, and running out of it is no accident."""
+    size = need(rule, "mem_mb")
+    return size if need(rule, "gpus") else lambda wildcards, attempt: size * attempt
+
+
+def tasks_per_node():
+    """Processes of a training that Slurm starts on a node: on one node it starts the verb, which starts the others."""
+    return EXPERIMENT.active.processes if EXPERIMENT.active.nodes > 1 else 1
+
+
+def nodes_and_gpus():
+    """A training's nodes, tasks and GPUs, in the words of Snakemake's Slurm plugin."""
+    nodes, gpus = EXPERIMENT.active.nodes, need("train", "gpus")
+    if nodes == 1:
+        return {"nodes": 1, "gpu": gpus}
+    several = {"nodes": nodes, "tasks_per_node": tasks_per_node(), "mpi": "srun"}
+    return several | ({"gres": f"gpu:{gpus}"} if gpus else {})
+
+
+def launcher(wildcards, threads, resources):
+    """What stands before a training's verb: the ranks' start on several nodes, and the image that they run in.
+
+    Not Snakemake's own use of the image, because srun is no part of it.
+    """
+    words = []
+    if EXPERIMENT.active.nodes > 1:
+        words += ["srun", "--kill-on-bad-exit=1", f"--nodes={resources.nodes}"]
+        words += [f"--ntasks-per-node={resources.tasks_per_node}"]
+        words += [f"--cpus-per-task={threads}"]
+        words += [f"--gres={resources.gres}"] if "gres" in resources.keys() else []
+    if IN_IMAGE:
+        words += ["apptainer", "exec", "--home", os.getcwd()]
+        words += [*shlex.split(DEPLOYMENT.apptainer_args), EXPERIMENT.container]
+    return words
+
+
 def source(name):
     """A row of the table of sources."""
     return read_source(Path(SOURCES_TABLE), name)
 
 
 def hub_manifest(wildcards):
-    """The manifest of the repository that a source comes from."""
+    """The manifest of the repository that a source comes from, where the hub is rendered."""
+    if EXPERIMENT.active.world is None:
+        return []
     return f"resources/<scale>/hub/{source(wildcards.source).repository}/manifest.json"
 
 
@@ -75,12 +127,12 @@ def world_spec(wildcards):
     return specs.world_spec(EXPERIMENT, REPOSITORIES[wildcards.repository]).canonical()
 
 
-def warm_policy_spec(wildcards):
-    return specs.warm_policy_spec(EXPERIMENT).canonical()
+def policy_spec(wildcards):
+    return specs.policy_spec(EXPERIMENT).canonical()
 
 
-def warm_scorer_spec(wildcards):
-    return specs.warm_scorer_spec(EXPERIMENT).canonical()
+def scorer_spec(wildcards):
+    return specs.scorer_spec(EXPERIMENT).canonical()
 
 
 def score_spec(wildcards):

@@ -13,7 +13,7 @@ rule world:
         repository=one_of(REPOSITORIES),
     threads: need("world", "cpus")
     resources:
-        mem_mb=need("world", "mem_mb"),
+        mem_mb=memory("world"),
         runtime=need("world", "runtime"),
     params:
         spec=world_spec,
@@ -30,11 +30,11 @@ rule warm_policy:
         "results/<scale>/logs/warm_policy.log",
     threads: need("warm", "cpus")
     resources:
-        mem_mb=need("warm", "mem_mb"),
+        mem_mb=memory("warm"),
         runtime=need("warm", "runtime"),
         gpu=need("warm", "gpus"),
     params:
-        spec=warm_policy_spec,
+        spec=policy_spec,
     shell:
         "python -m stgrpo warm --model policy --spec {params.spec:q} --threads {threads}"
         " --out {output:q} > {log:q} 2>&1"
@@ -48,11 +48,11 @@ rule warm_scorer:
         "results/<scale>/logs/warm_scorer.log",
     threads: need("warm", "cpus")
     resources:
-        mem_mb=need("warm", "mem_mb"),
+        mem_mb=memory("warm"),
         runtime=need("warm", "runtime"),
         gpu=need("warm", "gpus"),
     params:
-        spec=warm_scorer_spec,
+        spec=scorer_spec,
     shell:
         "python -m stgrpo warm --model scorer --spec {params.spec:q} --threads {threads}"
         " --out {output:q} > {log:q} 2>&1"

@@ -16,7 +16,7 @@ rule evaluate:
         "results/<scale>/cells/{cell}/seed{seed}/timing/evaluate-{part}.tsv"
     threads: need("evaluate", "cpus")
     resources:
-        mem_mb=need("evaluate", "mem_mb"),
+        mem_mb=memory("evaluate"),
         runtime=need("evaluate", "runtime"),
         gpu=need("evaluate", "gpus"),
     params:

@@ -1,4 +1,4 @@
-# Needs: a hub of repositories.
+# Needs: a hub of repositories; the only rules that may need the internet, and so run where Snakemake does.
 # Makes: a source's files, checked and unpacked, and their lock.
 # Verbs: fetch.
 
@@ -11,13 +11,18 @@ rule fetch:
         "resources/<scale>/{source}.json",
     log:
         "results/<scale>/logs/fetch-{source}.log",
+    localrule: True
     threads: need("fetch", "cpus")
-    resources:
-        mem_mb=need("fetch", "mem_mb"),
-        runtime=need("fetch", "runtime"),
     params:
-        hub=lambda wildcards: HUB,
+        hub=["--hub", HUB] if EXPERIMENT.active.world else [],
         source=source_spec,
     shell:
-        "python -m stgrpo fetch --source {params.source:q}"
-        " --hub {params.hub:q} --lock {output:q} > {log:q} 2>&1"
+        "python -m stgrpo fetch --source {params.source:q} {params.hub:q}"
+        " --lock {output:q} > {log:q} 2>&1"
+
+
+rule prefetch:
+    """Bring every source of the scale, for clusters whose nodes cannot reach the internet."""
+    input:
+        collect("resources/<scale>/{source}.json", source=SOURCES),
+    localrule: True

@@ -19,7 +19,7 @@ rule prepare:
         "results/<scale>/logs/prepare-{questions}.log",
     threads: need("prepare", "cpus")
     resources:
-        mem_mb=need("prepare", "mem_mb"),
+        mem_mb=memory("prepare"),
         runtime=need("prepare", "runtime"),
     params:
         spec=prepare_spec,

@@ -16,7 +16,7 @@ rule score:
         "results/<scale>/timing/score.tsv"
     threads: need("score", "cpus")
     resources:
-        mem_mb=need("score", "mem_mb"),
+        mem_mb=memory("score"),
         runtime=need("score", "runtime"),
         gpu=need("score", "gpus"),
     params:

@@ -20,11 +20,14 @@ rule train:
         "results/<scale>/cells/{cell}/seed{seed}/timing/train.tsv"
     wildcard_constraints:
         cell=one_of(TRAINED),
-    threads: need("train", "cpus")
+    # With Apptainer its launcher enters the image by itself: the next slice of time is asked for from outside of it.
+    container:
+        None if IN_IMAGE else EXPERIMENT.container
+    threads: need("train", "cpus") // tasks_per_node()
     resources:
-        mem_mb=need("train", "mem_mb"),
+        **nodes_and_gpus(),
+        mem_mb=memory("train"),
         runtime=need("train", "runtime"),
-        gpu=need("train", "gpus"),
         processes=EXPERIMENT.active.processes,
         sharding=EXPERIMENT.active.sharding,
         micro_rows=EXPERIMENT.active.micro_rows,
@@ -35,18 +38,26 @@ rule train:
             ["--scores", input.scores] if "scores" in input.keys() else []
         ),
         # Derived from resources, so that a change of them retrains nothing.
+        launcher=launcher,
         sharding=lambda wildcards, resources: (
             ["--deepspeed", f"envs/{resources.sharding}.json"]
             if resources.sharding != "ddp"
             else []
         ),
-        threads=lambda wildcards, threads, resources: threads // resources.processes,
+        minutes=lambda wildcards, resources: (
+            ["--minutes", resources.runtime] if workflow.remote_exec else []
+        ),
+        threads=lambda wildcards, resources: (
+            need("train", "cpus") // resources.processes
+        ),
         # What grows stands in a folder that Snakemake does not know, because it deletes outputs before an attempt.
         state=lambda wildcards, output: f"{Path(output.spec).parent}/state/train",
         out=lambda wildcards, output: f"{Path(output.spec).parent}",
     shell:
-        "python -m stgrpo train --spec {params.spec:q} --threads {params.threads}"
-        " --questions {input.questions:q} {params.scores:q} --policy {input.policy:q}"
-        " --processes {resources.processes} {params.sharding:q}"
+        "bash workflow/scripts/slice.sh {log:q} {params.out:q}/logs/attempts.log"
+        " {params.launcher:q} python -m stgrpo train --spec {params.spec:q}"
+        " --threads {params.threads} --questions {input.questions:q} {params.scores:q}"
+        " --policy {input.policy:q} --nodes {resources.nodes}"
+        " --processes {resources.processes} {params.sharding:q} {params.minutes:q}"
         " --micro-rows {resources.micro_rows} --save-steps {resources.save_steps}"
-        " --state {params.state:q} --out {params.out:q} > {log:q} 2>&1"
+        " --state {params.state:q} --out {params.out:q}"

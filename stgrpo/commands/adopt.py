@@ -1,0 +1,34 @@
+"""Put a fetched model where a scale's cells look for theirs, as hard links where there are any.
+
+Writes OUT, with made_by.json, which says what was asked for and from which lock.
+"""
+
+import shutil
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from stgrpo.commands import MADE_BY, add_spec, model_files
+from stgrpo.files import link_or_copy, read_json, write_json
+from stgrpo.provenance import provenance
+from stgrpo.specs import ModelSpec
+
+
+def register(parser: ArgumentParser) -> None:
+    """Arguments of the verb."""
+    add_spec(parser)
+    parser.add_argument("--lock", type=Path, required=True, help="of the source; its files lie beside it")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the model")
+
+
+def run(args: Namespace) -> None:
+    """Link every file of the source, and say where they come from."""
+    spec = ModelSpec.parse(args.spec)
+    lock = read_json(args.lock)
+    folder = args.lock.with_suffix("")
+    shutil.rmtree(args.out, ignore_errors=True)
+    for entry in lock["files"]:
+        link_or_copy(folder / entry["path"], args.out / entry["path"])
+    model_files(args.out)  # refuses a source without weights
+    made = {"spec": spec.model_dump(), "files": lock["files"], "provenance": provenance(spec.hash())}
+    write_json(args.out / MADE_BY, made)
+    print(f"{args.out}: {lock['repository']}, {len(lock['files'])} files")

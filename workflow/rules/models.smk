@@ -1,0 +1,33 @@
+# Needs: fetched models.
+# Makes: the policy to start from and the frame scorer, where the cells look for them.
+# Verbs: adopt.
+
+
+rule policy:
+    """The model from which every cell starts."""
+    input:
+        f"resources/<scale>/{MODELS.policy}.json",
+    output:
+        directory("results/<scale>/policy"),
+    log:
+        "results/<scale>/logs/policy.log",
+    localrule: True
+    params:
+        spec=policy_spec,
+    shell:
+        "python -m stgrpo adopt --spec {params.spec:q} --lock {input:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule scorer:
+    """The model that scores the frames."""
+    input:
+        f"resources/<scale>/{MODELS.scorer}.json",
+    output:
+        directory("results/<scale>/scorer"),
+    log:
+        "results/<scale>/logs/scorer.log",
+    localrule: True
+    params:
+        spec=scorer_spec,
+    shell:
+        "python -m stgrpo adopt --spec {params.spec:q} --lock {input:q} --out {output:q} > {log:q} 2>&1"
