@@ -7,8 +7,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # Debian packages that tests use beside Python's: pdflatex compiles the tables, pdftotext reads them.
 DEBIAN := texlive-latex-base texlive-latex-recommended poppler-utils
+# How the image is made, see containers/build.sh.
+IMAGE_OF := $(addprefix containers/,stgrpo.def base.def build.sh requirements.py) pyproject.toml envs/constraints.txt
+AS_ROOT_ON_DEBIAN := [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null
 
-.PHONY: demo test test-quick lint install system clean
+.PHONY: demo test test-quick lint install system image clean
 
 demo: .venv/ready
 	snakemake
@@ -20,7 +23,7 @@ test: .venv/ready system lint
 	python -m pytest
 
 test-quick: .venv/ready
-	python -m pytest -m "not workflow and not slow"
+	python -m pytest -m "not workflow and not slow and not cluster"
 
 lint: .venv/ready
 	ruff check .
@@ -32,12 +35,22 @@ lint: .venv/ready
 
 install: .venv/ready
 
+# What the tests of tables and of the cluster need: LaTeX, Slurm, Apptainer, and an image that needs no registry.
 # Elsewhere than as root on Debian the tests that miss something are skipped and say so.
-system:
-	@if kpsewhich booktabs.sty > /dev/null && command -v pdftotext > /dev/null; then true; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN); \
-	else echo "not installed, so some tests are skipped: $(DEBIAN)"; fi
+system: .venv/ready
+	@if ! { $(AS_ROOT_ON_DEBIAN); }; then echo "not root on Debian: tests that miss LaTeX, Slurm or Apptainer are skipped"; \
+	else \
+	  { kpsewhich booktabs.sty > /dev/null && command -v pdftotext > /dev/null; } || { apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) > /dev/null; } && \
+	  tests/cluster/install_slurm.sh && tests/cluster/install_apptainer.sh && \
+	  $(MAKE) --no-print-directory image BASE=debootstrap SQUASH="-comp zstd -Xcompression-level 3"; \
+	fi
+
+image: containers/stgrpo.sif
+
+# The wheels of BASE=debootstrap are those of this Python, which must be the image's minor version: 3.11.
+containers/stgrpo.sif: $(IMAGE_OF)
+	BASE="$(BASE)" TORCH="$(TORCH)" EXTRAS="$(EXTRAS)" SQUASH="$(SQUASH)" PYTHON=python containers/build.sh $@
 
 # torch first, and alone: asked for by another package, pip might choose another build of it.
 .venv/ready: pyproject.toml envs/constraints.txt

@@ -23,7 +23,7 @@ debootstrap)
   apptainer build --mksquashfs-args "$squash" --build-arg "MIRROR=$mirror" "$work/base.sif" containers/base.def
   python=${PYTHON:-python3}
   # shellcheck disable=SC2086  # options and extras are words
-  $python containers/requirements.py ${EXTRAS:-} > "$work/requirements.txt"
+  "$python" containers/requirements.py ${EXTRAS:-} > "$work/requirements.txt"
   wheel=("$python" -m pip wheel --quiet --disable-pip-version-check --wheel-dir "$work/wheels")
   # shellcheck disable=SC2086
   "${wheel[@]}" ${TORCH:-} "$(grep ^torch== "$work/requirements.txt")"

@@ -1,37 +1,19 @@
-"""Small real things that several tests need: mp4 files, questions about them, a random tiny policy on disk."""
+"""Fixtures: small real things; mp4 files, questions about them, a random tiny policy on disk."""
 
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from slurm_cluster import image, slurm, smoke  # noqa: F401  # fixtures too
 
-from stgrpo.config import Experiment
 from stgrpo.demo import mp4, world
 from stgrpo.files import write_json
-from stgrpo.loading import load_experiment
 from stgrpo.prompts import LETTERS, lettered
 from stgrpo.records import Question
 from stgrpo.rules import FrameRule, Training
 from stgrpo.specs import TrainSpec
 
 OWN_SIZE = FrameRule(min_pixels=56 * 56, max_pixels=56 * 56)
-ROOT = Path(__file__).parent.parent
-
-
-def need(program: str) -> None:
-    """Skip a test for which the machine lacks a program; where nothing may be skipped, as in CI, fail."""
-    if shutil.which(program) is None:
-        reason = f"{program} is not installed (make system installs it, as root on Debian)"
-        pytest.fail(reason) if os.environ.get("STGRPO_NO_SKIPS") else pytest.skip(reason)
-
-
-def experiment(scale: str = "demo") -> Experiment:
-    """The project's own config.yaml at a scale."""
-    import yaml
-
-    return load_experiment({**yaml.safe_load((ROOT / "config.yaml").read_text()), "scale": scale})
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import OWN_SIZE, ROOT
+from conftest import OWN_SIZE
+from support import ROOT
 
 from stgrpo.__main__ import main
 from stgrpo.demo import mp4, world

@@ -5,7 +5,8 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from conftest import experiment, spec_of
+from conftest import spec_of
+from support import experiment
 
 from stgrpo.records import Question
 from stgrpo.specs import TrainSpec, train_spec

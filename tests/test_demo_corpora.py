@@ -5,7 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import OWN_SIZE, ROOT, experiment
+from conftest import OWN_SIZE
+from support import ROOT, experiment
 
 from stgrpo.benchmarks import BENCHMARKS
 from stgrpo.commands.prepare import prepare

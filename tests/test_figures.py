@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import experiment, need
+from support import experiment, need
 
 from stgrpo.__main__ import main
 from stgrpo.config import Panel

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import experiment, need
+from support import experiment, need
 
 from stgrpo.report.contents import TableSpec, table_spec
 from stgrpo.report.tables import Measured, to_latex

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, need
+from support import copy_of_the_tree, need
 
 pytestmark = pytest.mark.workflow
 CELL = "results/smoke/cells/st-grpo/seed0"
@@ -37,18 +37,7 @@ def planned(folder: Path, *words: str) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what git tracks or would track, in an empty folder, with scale smoke run to its end."""
-    folder = tmp_path_factory.mktemp("clone")
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
+    folder = copy_of_the_tree(tmp_path_factory.mktemp("clone"))
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("\nscale: demo\n", "\nscale: smoke\n"))
     done = snakemake(folder)

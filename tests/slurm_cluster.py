@@ -1,0 +1,109 @@
+"""A real Slurm of two nodes, a real image, and a clone in which scale smoke ran through both."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import ROOT, copy_of_the_tree, need
+
+CLUSTER = ROOT / "tests" / "cluster"
+IMAGE = ROOT / "containers" / "stgrpo.sif"
+SMOKE = ["--config", "scale=smoke"]
+# The nodes' names resolve nowhere, jobs here take seconds, and inside the image nothing but the loopback is to be seen.
+PROFILE = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "5"]
+OFFLINE = ["--apptainer-args=--nv --net --network none"]
+ENVIRONMENT = {**os.environ, "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+
+
+def run(folder: Path, *words: str, timeout: float = 900) -> subprocess.CompletedProcess:
+    """A command's end, whatever it is."""
+    return subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False, env=ENVIRONMENT
+    )
+
+
+def snakemake(folder: Path, *words: str) -> str:
+    """Run to a good end; returns what was said."""
+    done = run(folder, "snakemake", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def wait_for(what: Callable[[], object], seconds: float, why: str) -> object:
+    """The first true value of `what()`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := what():
+            return value
+        time.sleep(0.2)
+    raise AssertionError(f"{why}: not within {seconds} s")
+
+
+class Slurm:
+    """The running Slurm, asked by its own commands and its own log of jobs."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+
+    def finished(self) -> list[dict[str, str]]:
+        """Every ended job, as Slurm logged it: JobId, JobState, NodeList, WorkDir and more."""
+        log = self.state / "jobcomp.txt"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines]
+
+    def job(self, number: str) -> dict[str, str]:
+        """What the controller knows of a job."""
+        return dict(re.findall(r"(\w+)=(\S*)", run(ROOT, "scontrol", "show", "job", number).stdout))
+
+    def hurry(self, number: str) -> None:
+        """Slurm holds a requeued job for two minutes; not here. It must have forgotten the first start, though."""
+        time.sleep(3)
+        run(ROOT, "scontrol", "update", f"jobid={number}", "StartTime=now")
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    """Up for the session; skipped, or failed in CI, where it cannot be."""
+    for program in ("slurmctld", "slurmd", "munged", "apptainer"):
+        need(program)
+    state = tmp_path_factory.mktemp("slurm")
+    started = run(ROOT, str(CLUSTER / "start_slurm.sh"), str(state))
+    assert started.returncode == 0, started.stderr
+    yield Slurm(state)
+    run(ROOT, str(CLUSTER / "stop_slurm.sh"), str(state))
+
+
+@pytest.fixture(scope="session")
+def image() -> Path:
+    """The project's image, built before (make system)."""
+    if not IMAGE.exists():
+        reason = f"{IMAGE} is missing (make image makes it; make system does so without a registry, as root on Debian)"
+        pytest.fail(reason) if os.environ.get("STGRPO_NO_SKIPS") else pytest.skip(reason)
+    return IMAGE
+
+
+@pytest.fixture(scope="session")
+def smoke(slurm: Slurm, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which scale smoke ran to its end on Slurm."""
+    folder = copy_of_the_tree(tmp_path_factory.mktemp("cluster"))
+    for name in (image.name, image.name + ".sha256"):
+        shutil.copy2(image.parent / name, folder / "containers" / name)
+    for words in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "test"],
+    ):
+        assert run(folder, "git", *words).returncode == 0
+    (folder / "said.txt").write_text(snakemake(folder, *PROFILE, *OFFLINE, *SMOKE))
+    return folder
+
+
+def weights(cell: Path) -> dict[str, str]:
+    """Hashes of a trained cell's weights."""
+    return json.loads((cell / "train.json").read_text())["weights"]

@@ -1,0 +1,37 @@
+"""What tests of every kind ask for: the clone, programs of the machine, the project's own configuration."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stgrpo.config import Experiment
+from stgrpo.loading import load_experiment
+
+ROOT = Path(__file__).parent.parent
+
+
+def need(program: str) -> None:
+    """Skip a test for which the machine lacks a program; where nothing may be skipped, as in CI, fail."""
+    if shutil.which(program) is None:
+        reason = f"{program} is not installed (make system installs it, as root on Debian)"
+        pytest.fail(reason) if os.environ.get("STGRPO_NO_SKIPS") else pytest.skip(reason)
+
+
+def copy_of_the_tree(folder: Path) -> Path:
+    """What git tracks or would track, copied into an empty folder."""
+    words = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def experiment(scale: str = "demo") -> Experiment:
+    """The project's own config.yaml at a scale."""
+    import yaml
+
+    return load_experiment({**yaml.safe_load((ROOT / "config.yaml").read_text()), "scale": scale})

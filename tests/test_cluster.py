@@ -1,0 +1,131 @@
+"""The workflow on a real Slurm of two nodes and in the real image: what ran where, what runs again, what is refused."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from slurm_cluster import OFFLINE, PROFILE, SMOKE, Slurm, run, snakemake, weights
+from support import ROOT
+
+pytestmark = pytest.mark.cluster
+CELLS = "results/smoke/cells"
+COMPUTE = {"world": 7, "warm_policy": 1, "warm_scorer": 1, "prepare": 7, "score": 1, "train": 3, "evaluate": 4}
+LOCAL = {"fetch": 7, "grade": 4, "tabulate": 2, "figure": 1, "publish": 6}
+
+
+def submitted(said: str) -> list[tuple[str, str]]:
+    """Rule and Slurm job of everything that Snakemake submitted, by what it said."""
+    return re.findall(r"submitted with SLURM jobid (\d+) \(log: \S*/rule_(\w+)/", said)
+
+
+def test_every_compute_rule_ran_as_a_slurm_job_of_its_own(smoke: Path, slurm: Slurm):
+    said = (smoke / "said.txt").read_text()
+    jobs = submitted(said)
+    counts = {rule: sum(name == rule for _, name in jobs) for rule in COMPUTE}
+    assert counts == COMPUTE
+    assert len({number for number, _ in jobs}) == sum(COMPUTE.values())  # none twice, none of another rule
+    here = re.findall(r"^localrule (\w+):", said, re.MULTILINE)
+    assert {rule: here.count(rule) for rule in LOCAL} == LOCAL
+    assert not set(here) & set(COMPUTE)
+    logged = {job["JobId"]: job for job in slurm.finished() if job["WorkDir"] == str(smoke)}
+    assert set(logged) == {number for number, _ in jobs}  # Slurm's own log of jobs
+    assert {job["JobState"] for job in logged.values()} == {"COMPLETED"}
+    assert {job["NodeList"] for job in logged.values()} == {"n1", "n2"}
+
+
+def blocks(folder: Path) -> dict[str, dict]:
+    """The provenance of every result that a compute rule wrote."""
+    found = {}
+    for path in [*folder.glob("results/smoke/**/*.json"), *folder.glob("resources/smoke/hub/**/manifest.json")]:
+        value = json.loads(path.read_text())
+        if "provenance" in value and path.name in ("made_by.json", "train.json", "manifest.json"):
+            found[str(path.relative_to(folder))] = value["provenance"]
+    return found
+
+
+def test_every_result_names_its_job_node_image_and_commit(smoke: Path, slurm: Slurm):
+    sha256 = (smoke / "containers/stgrpo.sif.sha256").read_text().split()[0]
+    hashed = run(smoke, "sha256sum", "containers/stgrpo.sif").stdout.split()[0]
+    head = run(smoke, "git", "rev-parse", "HEAD").stdout.strip()
+    logged = {job["JobId"]: job for job in slurm.finished()}
+    found = blocks(smoke)
+    assert len(found) >= 2 + 2 * 3, sorted(found)  # two models made, three cells trained, each with a model
+    for name, block in found.items():
+        assert block["image"]["sha256"] == sha256 == hashed, name
+        assert block["commit"] == head and block["dirty"] is False, name
+        job = logged[block["slurm"]["SLURM_JOB_ID"]]
+        assert block["slurm"]["SLURMD_NODENAME"] == job["NodeList"], name
+    for path in smoke.glob(f"{CELLS}/*/seed0/metrics.json"):  # graded where Snakemake runs, in the image all the same
+        assert json.loads(path.read_text())["provenance"]["image"]["sha256"] == sha256, path
+
+
+def test_jobs_saw_no_network_but_the_loopback(smoke: Path):
+    """`--net --network none` is what the jobs ran with; what that means is seen from inside."""
+    inside = ["apptainer", "exec", "--net", "--network", "none", "containers/stgrpo.sif"]
+    seen = run(smoke, *inside, "python", "-c", "import socket; print([name for _, name in socket.if_nameindex()])")
+    assert seen.stdout.strip() == "['lo']"
+    assert "--net --network none" in run(smoke, "grep", "-rh", "launcher\\|--network", "said.txt").stdout
+
+
+def test_published_tables_are_those_of_a_run_without_a_cluster(smoke: Path):
+    """Same code, same specs: what the tables show must not hang on where it ran."""
+    table = (smoke / "results/table2.tex").read_text()
+    assert table.startswith("% scale: smoke\n")
+    assert len(re.findall(r"\\\\", table)) >= 3
+
+
+def test_one_cell_again_submits_the_jobs_of_that_cell_only(smoke: Path, slurm: Slurm):
+    before = weights(smoke / CELLS / "grpo/seed0")
+    known = {job["JobId"] for job in slurm.finished()}
+    said = snakemake(smoke, f"{CELLS}/grpo/seed0/metrics.json", "-R", "train", *PROFILE, *OFFLINE, *SMOKE)
+    assert [rule for _, rule in submitted(said)] == ["train", "evaluate"]
+    assert all("grpo/seed0" in log or "grpo_0" in log for log in re.findall(r"log: (\S*logs/slurm\S*)\)", said))
+    new = {job["JobId"] for job in slurm.finished()} - known
+    assert new == {number for number, _ in submitted(said)}
+    assert weights(smoke / CELLS / "grpo/seed0") == before
+
+
+def test_missing_image_is_one_line_before_any_job(smoke: Path):
+    away = smoke / "containers/stgrpo.sif"
+    aside = away.rename(away.with_suffix(".away"))
+    try:
+        done = run(smoke, "snakemake", f"{CELLS}/grpo/seed0/metrics.json", "-R", "train", *PROFILE, *SMOKE)
+    finally:
+        aside.rename(away)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "containers/stgrpo.sif" in said and "make image" in said
+    assert not submitted(said)
+    assert "Traceback" not in said
+
+
+def test_paper_scale_asks_for_four_gpus_a_training():
+    done = subprocess.run(
+        ["snakemake", "--profile", "slurm", "--config", "scale=paper", "-n"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = done.stdout + done.stderr
+    trainings = re.findall(r"^rule train:\n(?:    .*\n)+", said, re.MULTILINE)
+    assert len(trainings) == 11
+    for training in trainings:
+        assert re.search(r"threads: 32\n", training)
+        assert re.search(r"gpu=4, runtime=1440, .*mem_mb=240000", training)
+
+
+def test_a_scale_that_asks_for_more_than_the_cluster_has_is_refused_at_once(smoke: Path):
+    """Eight GPUs a node, where Slurm has four."""
+    more = [
+        "--config",
+        "scale=smoke",
+        'scales={"smoke":{"processes":8,"micro_rows":4,"needs":{"train":{"gpus":8,"cpus":8}}}}',
+    ]
+    done = run(smoke, "snakemake", f"{CELLS}/grpo/seed0/metrics.json", "-R", "train", *PROFILE, *more)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert re.search(r"missing +gpus", said, re.IGNORECASE), said
+    assert not submitted(said)
