@@ -4,6 +4,7 @@ All errors are reported at once, each with where, what and what would be right.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
@@ -27,6 +28,25 @@ def load_experiment(raw: Mapping[str, Any], source: str = "config.yaml") -> Expe
     if problems := _problems(experiment):
         raise UserError("\n".join(f"{source}: {problem}" for problem in problems))
     return experiment
+
+
+def read_experiment(scale: str | None = None) -> Experiment:
+    """The working directory's config.yaml, at its own scale or at another one.
+
+    Raises:
+        UserError: there is none, or it is wrong.
+    """
+    import yaml
+
+    try:
+        raw = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{Path.cwd()}: no config.yaml here; go to the root of the clone and run again") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"config.yaml: no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise UserError("config.yaml: holds no keys; take it from the repository again (git checkout config.yaml)")
+    return load_experiment({**raw, "scale": scale} if scale else raw)
 
 
 def _problems(experiment: Experiment) -> list[str]:

@@ -88,9 +88,10 @@ def holder(folder: Path) -> str | None:
     The lock is asked for, shared and for an instant, only where there is state: a job that takes the lock in that
     instant is refused.
     """
-    if not unfinished(folder):
+    path = folder / "lock"
+    if not unfinished(folder) or not path.exists():
         return None
-    with (folder / "lock").open() as lock:
+    with path.open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -28,6 +28,7 @@ VERBS = {
     "figure": "draw a figure from the trainings' metrics",
     "publish": "put the active scale's results at the top of results/",
     "schema": "write the JSON schema of config.yaml",
+    "plan": "show what is done, running, stale or missing, and what the rest costs",
 }
 
 
@@ -39,6 +40,11 @@ def load_verb(name: str) -> ModuleType:
 def add_spec(parser: ArgumentParser) -> None:
     """The resolved spec, as the workflow hands it over."""
     parser.add_argument("--spec", required=True, metavar="JSON", help="the job's resolved spec (stgrpo.specs)")
+
+
+def add_scale(parser: ArgumentParser) -> None:
+    """Which scale of config.yaml a person asks about."""
+    parser.add_argument("--scale", help="another scale than the one that config.yaml chooses")
 
 
 def add_threads(parser: ArgumentParser) -> None:

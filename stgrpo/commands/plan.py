@@ -1,0 +1,32 @@
+"""Show what of the active scale is done, running, stale (and why) or missing, what the rest costs, and how to run it.
+
+Reads config.yaml and results/ in the working directory; changes nothing, starts nothing.
+"""
+
+from argparse import ArgumentParser, Namespace
+
+from stgrpo.commands import add_scale
+from stgrpo.loading import read_experiment
+from stgrpo.planning import cost, disk, standing, text
+
+
+def register(parser: ArgumentParser) -> None:
+    """Arguments of the verb."""
+    add_scale(parser)
+
+
+def run(args: Namespace) -> None:
+    """Look and print."""
+    experiment = read_experiment(args.scale)
+    runs = standing.all_runs(experiment)
+    left = cost.what_is_left(experiment, runs)
+    lines = [
+        text.heading(experiment, runs),
+        "",
+        *text.matrix(runs),
+        *text.notes(runs),
+        *text.cost(experiment, left),
+        *text.room(disk.disk(experiment, runs), sum(job.steps is not None for job in left)),
+        *text.what_to_type(runs, f" --config scale={args.scale}" if args.scale else ""),
+    ]
+    print("\n".join(lines))

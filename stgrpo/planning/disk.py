@@ -1,0 +1,131 @@
+"""The disk that a scale's trainings need at their peak, when all of them run side by side."""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from stgrpo.config import Experiment, Scale
+from stgrpo.errors import UserError
+from stgrpo.planning.standing import Run
+
+_FP32 = 4  # bytes
+# What a checkpoint holds, in copies of the weights in fp32. The weights and AdamW's two moments; ZeRO adds its own
+# masters, stage 2 the engine's copy of the module too. The rest (random state, tokenizer) is some kilobytes.
+_COPIES = {"ddp": 3, "zero2": 5, "zero3": 4}
+_KEPT = 2  # save_total_limit in stgrpo.rl.trainer; an old one goes when the next is written
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What the trainings need of a disk, in bytes.
+
+    Attributes:
+        origin: the weights that were measured.
+        parameters: their number.
+        checkpoint: size of one checkpoint.
+        held: checkpoints of the longest training at most at one time.
+        peak: of all trainings side by side.
+        present: the part of the peak that stands already.
+        free: on the disk of results/.
+    """
+
+    origin: Path
+    parameters: int
+    checkpoint: int
+    held: int
+    peak: int
+    present: int
+    free: int
+
+    @property
+    def needed(self) -> int:
+        """Bytes that are still to come."""
+        return self.peak - self.present
+
+
+def disk(experiment: Experiment, runs: Sequence[Run]) -> Disk | None:
+    """None until there are weights to measure: the policy to start from, or a finished training's.
+
+    Raises:
+        UserError: weights are damaged.
+    """
+    base = Path("results") / experiment.scale / "policy"
+    folders = [base, *(run.folder / "model" for run in runs)]
+    origin = next((folder for folder in folders if any(folder.glob("*.safetensors"))), None)
+    if origin is None:
+        return None
+    count = sum(parameters(path) for path in origin.glob("*.safetensors"))
+    weights, checkpoint = _FP32 * count, _COPIES[experiment.active.sharding] * _FP32 * count
+    trained = [run for run in runs if run.training]
+    peaks = [_peak(run, experiment.active, weights, checkpoint) for run in trained]
+    present = [min(peak, _present(run)) for run, peak in zip(trained, peaks, strict=True)]
+    return Disk(
+        origin=origin,
+        parameters=count,
+        checkpoint=checkpoint,
+        held=max((_held(run, experiment.active) for run in trained), default=0),
+        peak=sum(peaks),
+        present=sum(present),
+        free=free_space(base),
+    )
+
+
+def free_space(path: Path) -> int:
+    """Bytes that a user may still write where `path` is, or would be made."""
+    return shutil.disk_usage(existing(path)).free
+
+
+def existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that is there."""
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+
+
+def parameters(weights: Path) -> int:
+    """How many numbers a safetensors file holds, by its header: eight bytes of length, then JSON.
+
+    Raises:
+        UserError: there is no such header.
+    """
+    try:
+        with weights.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(min(length, weights.stat().st_size)))
+        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{weights}: no safetensors header; remove its folder and make it again") from None
+
+
+def _held(run: Run, scale: Scale) -> int:
+    """Checkpoints at one time at most: those that are kept, and one that is being written."""
+    assert run.spec is not None
+    return min(math.ceil(run.spec.steps / scale.save_steps), _KEPT + 1)
+
+
+def _peak(run: Run, scale: Scale, weights: int, checkpoint: int) -> int:
+    """Either the last checkpoint is being written, or the weights are taken from it, on some file systems as a copy."""
+    if run.training and run.training.status == "done":
+        return weights
+    held = _held(run, scale)
+    return max(held * checkpoint, min(held, _KEPT) * checkpoint + weights)
+
+
+def _present(run: Run) -> int:
+    """Bytes of the model, or of the checkpoints so far; an old model goes before its training starts."""
+    if run.training and run.training.status == "done":
+        return _size(run.folder / "model")
+    return sum(_size(folder) for folder in (run.folder / "state" / "train").glob("checkpoint-*"))
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files; a training at work may remove some meanwhile."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += (Path(path) / name).stat().st_size
+    return total
