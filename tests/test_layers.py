@@ -81,6 +81,7 @@ def test_core_and_verbs_start_without_heavy_packages():
         ("tabulate", ["stgrpo.report.tables"]),
         ("fetch", ["stgrpo.data.sources"]),
         ("plan", []),
+        ("doctor", []),
     ],
 )
 def test_light_verbs_never_read_torch(verb: str, stages: list[str]):

@@ -29,6 +29,7 @@ VERBS = {
     "publish": "put the active scale's results at the top of results/",
     "schema": "write the JSON schema of config.yaml",
     "plan": "show what is done, running, stale or missing, and what the rest costs",
+    "doctor": "say what this machine and configuration lack for a scale",
 }
 
 

@@ -1,0 +1,177 @@
+"""What this machine and configuration lack for the active scale; each check is a function that yields its findings."""
+
+import csv
+import os
+import re
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from stgrpo.config import Experiment
+from stgrpo.errors import UserError
+from stgrpo.planning import cluster
+from stgrpo.planning.disk import disk, existing, free_space
+from stgrpo.planning.findings import Executor, Finding, Setting, ask
+from stgrpo.planning.standing import all_runs, pending
+from stgrpo.planning.text import size
+
+_ROOT = Path(__file__).parent.parent.parent
+_SOURCES = _ROOT / "workflow" / "resources" / "sources.csv"
+_CONSTRAINTS = _ROOT / "envs" / "constraints.txt"
+_WRITTEN = (Path("results"), Path("resources"))
+_PACKAGES = ("snakemake", "snakemake-executor-plugin-slurm", "pydantic", "submitit")  # of the machine that starts jobs
+
+Check = Callable[[Setting], Iterator[Finding]]
+
+
+def diagnose(setting: Setting) -> list[Finding]:
+    """Everything that was found, good or bad."""
+    return [finding for check in (*CHECKS, packages) for finding in check(setting)]
+
+
+def refuse(experiment: Experiment, executor: Executor, container: bool) -> None:
+    """Stop a run that cannot work before it starts anything.
+
+    Args:
+        experiment: the configuration.
+        executor: where its jobs run.
+        container: whether they run in the image.
+
+    Raises:
+        UserError: a line for each thing that is missing.
+    """
+    setting = Setting(experiment, executor, container)
+    lacking = [f for check in CHECKS for f in check(setting) if f.level == "missing"]
+    if lacking:
+        lines = [f"  {finding.subject}: {finding}" for finding in lacking]
+        raise UserError("\n".join([f"scale '{experiment.scale}' cannot run here:", *lines]))
+
+
+def gpus(setting: Setting) -> Iterator[Finding]:
+    """GPUs of this machine, where jobs run on it."""
+    scale = setting.experiment.active
+    if setting.executor != "local":
+        return
+    if scale.nodes > 1:
+        yield Finding("missing", "nodes", f"this is one, a training needs {scale.nodes}", "use --profile slurm")
+    most = max((need.gpus for need in pending(setting.experiment).values()), default=0)
+    answer = ask("nvidia-smi", "-L")
+    found = len(re.findall(r"^GPU \d+:", answer.text, re.MULTILINE)) if answer and answer.good else 0
+    if found >= most:
+        yield Finding("ok", "GPUs", f"{found}, a job needs {most} at most")
+    else:
+        todo = "use --profile slurm on a cluster that has them, or --config scale=demo, which needs none"
+        yield Finding("missing", "GPUs", f"{found}, a job of scale '{setting.experiment.scale}' needs {most}", todo)
+
+
+def machine(setting: Setting) -> Iterator[Finding]:
+    """CPUs and memory of this machine, where jobs run on it."""
+    if setting.executor != "local":
+        return
+    needs = setting.experiment.active.needs.values()
+    told = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE)
+    had = {"CPUs": os.cpu_count() or 1, "MB of memory": int(told[1]) // 1024 if told else 0}
+    most = {"CPUs": max(need.cpus for need in needs), "MB of memory": max(need.mem_mb for need in needs)}
+    for what, found in had.items():
+        level, todo = ("ok", "") if found >= most[what] else ("note", "it may be slow, or be killed for memory")
+        yield Finding(level, "machine", f"{found} {what}, a job asks for {most[what]} at most", todo)
+
+
+def image(setting: Setting) -> Iterator[Finding]:
+    """The image, and Apptainer to run it."""
+    if not setting.container:
+        return
+    path = Path(setting.experiment.container)
+    if not path.is_file():
+        where = f"-> {path.readlink()}, which does not exist" if path.is_symlink() else "does not exist"
+        yield Finding("missing", "image", f"{path} {where}", "make image, or name one as `container` in config.yaml")
+    elif not os.access(path, os.R_OK):
+        yield Finding("missing", "image", f"{path} cannot be read", f"chmod +r {path}")
+    else:
+        yield Finding("ok", "image", f"{path}, {size(path.stat().st_size)}")
+    answer = ask("apptainer", "--version")
+    if answer is None:
+        todo = "install it, or load its module (module load apptainer)"
+        yield Finding("missing", "apptainer", "not on the PATH", todo)
+    elif not answer.good:
+        yield Finding("missing", "apptainer", f"does not run ({answer.error})", "try apptainer --version")
+    else:
+        yield Finding("ok", "apptainer", answer.text)
+
+
+def writing(setting: Setting) -> Iterator[Finding]:
+    """The folders that a run writes."""
+    for path in _WRITTEN:
+        above = existing(path)
+        if path.is_symlink() and not path.exists():
+            aim = path.readlink()
+            yield Finding("missing", f"{path}/", f"a link to {aim}, which does not exist", f"mkdir -p {aim}")
+        elif not above.is_dir():
+            yield Finding("missing", f"{path}/", f"{above} is no folder", f"move it away: mv {above} {above}.old")
+        elif not os.access(above, os.W_OK | os.X_OK):
+            todo = f"have it made writable, or make {path} a link to a folder that is"
+            yield Finding("missing", f"{path}/", f"{above} cannot be written", todo)
+        else:
+            yield Finding("ok", f"{path}/", f"can be written, {size(free_space(path))} are free")
+
+
+def room(setting: Setting) -> Iterator[Finding]:
+    """The disk, against what the trainings need at their peak."""
+    found = disk(setting.experiment, all_runs(setting.experiment))
+    if found is None:
+        yield Finding("note", "disk", "its peak is unknown until the policy to start from is there")
+    elif found.free <= found.needed:
+        todo = "free some, make results/ a link to a larger disk, or run fewer trainings at once (--jobs)"
+        had = f"{size(found.free)} are free, the trainings left need {size(found.needed)} more side by side"
+        yield Finding("missing", "disk", had, todo)
+    else:
+        yield Finding("ok", "disk", f"{size(found.free)} are free, the trainings left need {size(found.needed)} more")
+
+
+def token(setting: Setting) -> Iterator[Finding]:
+    """Leave to download what the Hub gives only to those who accepted its terms; the token itself is never shown."""
+    experiment = setting.experiment
+    models = experiment.active.models
+    if models is None:  # everything is rendered
+        return
+    parts = experiment.active.evaluation.parts.values()
+    data = [
+        experiment.active.questions.source,
+        *(experiment.benchmarks[name].source for part in parts for name in part),
+    ]
+    with _SOURCES.open(newline="", encoding="utf-8") as lines:
+        rows = {row["name"]: row for row in csv.DictReader(lines)}
+    for name in dict.fromkeys([models.policy, models.scorer, *data]):
+        fetched = Path("resources", experiment.scale, f"{name}.json").exists()
+        if rows[name]["gated"] == "no" or fetched:
+            continue
+        page = f"https://huggingface.co/{'datasets/' if name in data else ''}{rows[name]['repository']}"
+        if os.environ.get("HF_TOKEN"):
+            yield Finding("ok", "token", f"HF_TOKEN is set, for {name}; its terms must be accepted at {page}")
+        else:
+            todo = f"accept its terms at {page}, then export HF_TOKEN=..."
+            yield Finding("missing", "token", f"{name} needs one ({rows[name]['gated']})", todo)
+
+
+def packages(setting: Setting) -> Iterator[Finding]:
+    """Versions of what starts the jobs, against those that were measured."""
+    pins = dict(line.split("==") for line in _CONSTRAINTS.read_text(encoding="utf-8").split() if "==" in line)
+    odd = []
+    for name in _PACKAGES:
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            found = "missing"
+        if found != pins[name]:
+            odd.append(f"{name} {found}, measured with {pins[name]}")
+    if odd:
+        yield Finding("note", "packages", "; ".join(odd), "make install")
+    else:
+        yield Finding("ok", "packages", ", ".join(f"{name} {pins[name]}" for name in _PACKAGES))
+
+
+CHECKS: tuple[Check, ...] = (
+    *(gpus, machine, image),
+    *(cluster.programs, cluster.controller, cluster.partitions),
+    *(writing, room, token),
+)
