@@ -17,6 +17,7 @@ from stgrpo import provenance, specs
 from stgrpo.data.sources import read_source
 from stgrpo.errors import UserError, suggest
 from stgrpo.loading import load_experiment
+from stgrpo.planning import checks
 from stgrpo.report import contents
 
 SOURCES_TABLE = str(Path(workflow.basedir) / "resources" / "sources.csv")
@@ -51,6 +52,18 @@ if IN_IMAGE:
     told = provenance.handed_over(Path(EXPERIMENT.container)).items()
     exports = "".join(f"export {name}={value}; " for name, value in told)
     shell.prefix(f"set -euo pipefail; {exports}")
+
+
+def refuse_what_cannot_run():
+    """The lines of `stgrpo doctor` that say what is missing, if any; of other executors than these it knows nothing."""
+    on_slurm = "slurm" in type(workflow.executor_settings).__module__
+    if workflow.local_exec or on_slurm:
+        try:
+            checks.refuse(
+                EXPERIMENT, "slurm" if on_slurm else "local", container=IN_IMAGE
+            )
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
 
 
 def one_of(names):
