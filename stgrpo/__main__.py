@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from stgrpo.commands import VERBS, load_verb, out_of_space
 from stgrpo.errors import UserError
@@ -23,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.register(verb)
             verb.set_defaults(run=module.run)
     args = parser.parse_args(argv)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a verb that is killed has said what it said
     if chosen != "fetch":  # nodes that compute may have no way out, and nothing may be fetched unseen
         os.environ["HF_HUB_OFFLINE"] = "1"
     if "threads" in args:

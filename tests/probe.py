@@ -20,12 +20,12 @@ def probe(question: Question, text: str) -> float:
 def disturbed(question: Question, text: str) -> float:
     """`probe`, unless the environment wants something to happen.
 
-    PROBE_HOLD names a file: once it is there, nobody goes on. PROBE_FAIL is what happens to rank 1. (PROBE_AUTOCAST is
-    for `show_autocast_to_deepspeed`.)
+    PROBE_HOLD names a file: once it is there, nobody goes on. PROBE_FAIL is what happens to rank 1, or to the only one.
+    (PROBE_AUTOCAST is for `show_autocast_to_deepspeed`.)
     """
     if Path(os.environ.get("PROBE_HOLD", "/none")).exists():
         time.sleep(600)
-    if os.environ.get("RANK") == "1" and (fate := os.environ.get("PROBE_FAIL")):
+    if os.environ.get("RANK", "1") == "1" and (fate := os.environ.get("PROBE_FAIL")):
         if fate == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         raise {"mendable": UserError, "bug": ValueError}[fate](f"this is {fate}")

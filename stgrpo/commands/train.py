@@ -3,21 +3,29 @@
 Writes, when the last step is done: model/ (the last checkpoint's weights), train.json (the spec, hashes of the weights,
 provenance), train.jsonl (metrics a step) and rollouts.jsonl (some answers, readable). Until then everything grows in
 STATE.
+
+Exit status 75 says that the time given by --minutes is used up: run the same again, and it goes on. With --nodes, srun
+starts this verb once a rank.
 """
 
+import os
 import shutil
+import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from stgrpo.commands import MADE_BY, add_spec, add_threads, made_by, model_files, out_of_space
 from stgrpo.errors import UserError
 from stgrpo.files import flush_tree, read_json, read_records, replacing, sha256, write_json
 from stgrpo.provenance import provenance
 from stgrpo.records import Question
+from stgrpo.rl.attempts import Attempts, FullDisk, leave_word
+from stgrpo.rl.budget import Budget, process_start
 from stgrpo.rl.checkpoints import (
     check_layout,
     checkpoint_of,
@@ -27,8 +35,10 @@ from stgrpo.rl.checkpoints import (
     resume_point,
     step_of,
     take_model,
+    write_time,
 )
 from stgrpo.rl.launch import launch
+from stgrpo.rl.nodes import train_together
 from stgrpo.specs import TrainSpec
 from stgrpo.state import job_key, prune, state_folder
 
@@ -42,8 +52,10 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument("--policy", type=Path, required=True, help="folder of the policy to start from")
     parser.add_argument("--micro-rows", type=int, required=True, help="answers in one pass")
     parser.add_argument("--save-steps", type=int, required=True, help="steps between two checkpoints")
-    parser.add_argument("--processes", type=int, default=1, help="ranks on this machine, one a GPU (default: 1)")
+    parser.add_argument("--nodes", type=int, default=1, help="nodes; if several, srun starts every rank (default: 1)")
+    parser.add_argument("--processes", type=int, default=1, help="ranks on a node, one a GPU (default: 1)")
     parser.add_argument("--deepspeed", type=Path, metavar="JSON", help="spread the training over the ranks by ZeRO")
+    parser.add_argument("--minutes", type=float, help="time of the job; before it is over, a checkpoint and status 75")
     parser.add_argument("--state", type=Path, required=True, help="folder for what grows")
     parser.add_argument("--out", type=Path, required=True, help="folder of the cell and seed")
 
@@ -51,42 +63,92 @@ def register(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Hold the state's lock while the ranks train, then put the results in place."""
     spec = TrainSpec.parse(args.spec)
-    deepspeed = _deepspeed(args.deepspeed, args.processes)
+    work, lead = partial(_train, spec, args, process_start()), partial(_lead, spec, args)
+    if args.nodes > 1:
+        train_together(args.nodes, args.processes, work, lead, partial(leave_word, args.state))
+    else:
+        lead(lambda checkpoint: launch(work, (checkpoint,), args.processes))
+
+
+def _lead(spec: TrainSpec, args: Namespace, start: Callable[[Path | None], None]) -> None:
+    """Everything but the work of the ranks, which `start` lets go on from a checkpoint."""
+    how = layout(args.nodes * args.processes, _deepspeed(args.deepspeed, args.nodes * args.processes))
     made_by(args.policy, spec.policy)
     inputs = [path for path in (args.questions, args.scores, *model_files(args.policy)) if path]
     with state_folder(args.state, job_key(spec.canonical(), inputs)) as state, _full_disk_told(state):
-        how = layout(args.processes, deepspeed)
+        attempts = _earlier_attempts(state, spec.steps)
         checkpoint = resume_point(state)
         cut_history(state, step_of(checkpoint))
         if checkpoint:
             check_layout(checkpoint, how)
-            print(f"resuming from step {step_of(checkpoint)} of {spec.steps} ({checkpoint})", flush=True)
-        if step_of(checkpoint) < spec.steps:  # or it was killed after its last checkpoint
-            launch(_train, (spec, args, deepspeed, checkpoint), args.processes)
-        runtime = {"micro_rows": args.micro_rows, "save_steps": args.save_steps, "threads": args.threads, "ranks": how}
-        _publish(spec, state, args.out, provenance(spec.hash(), seed=spec.seed, device=_device(), runtime=runtime))
+            print(f"resuming from step {step_of(checkpoint)} of {spec.steps} ({checkpoint})")
+        with attempts.one_more(step_of(checkpoint), _log(args.out)), _full_disk_told(state):
+            if step_of(checkpoint) < spec.steps:  # or it was killed after its last checkpoint
+                start(checkpoint)
+            done = step_of(newest(state))
+            if done < spec.steps:
+                attempts.out_of_time()
+                _say_goodbye(args.minutes, done, spec.steps, done - step_of(checkpoint))
+            _publish(spec, state, args.out, _provenance(spec, args, how, attempts))
         prune(state)
     print(f"wrote {args.out}/model and train.json after {spec.steps} steps")
 
 
-def _deepspeed(path: Path | None, processes: int) -> dict[str, Any] | None:
+def _earlier_attempts(state: Path, steps: int) -> Attempts:
+    """What has been tried before, told.
+
+    Raises:
+        UserError: it is of no use to try again.
+    """
+    attempts = Attempts(state, steps)
+    for text in attempts.told():
+        print(text)
+    attempts.refuse_a_third(step_of(newest(state)))
+    return attempts
+
+
+def _say_goodbye(minutes: float, done: int, steps: int, progress: int) -> NoReturn:
+    """End with the status that means: not now, but later."""
+    little = "; it had time for one step only: give it more" if progress == 1 else ""
+    print(
+        f"the {minutes:g} minutes of the job are used up at step {done} of {steps}; a checkpoint is written, "
+        f"the next job goes on from it{little}"
+    )
+    sys.exit(os.EX_TEMPFAIL)
+
+
+def _log(out: Path) -> str | None:
+    """Where what this process says is kept: the workflow's log of all attempts, or the file behind standard output."""
+    for path in (out / "logs" / "attempts.log", Path("/proc/self/fd/1").resolve()):
+        if path.is_file():
+            return str(path)
+    return None
+
+
+def _provenance(spec: TrainSpec, args: Namespace, how: str, attempts: Attempts) -> dict[str, Any]:
+    runtime = {"micro_rows": args.micro_rows, "save_steps": args.save_steps, "threads": args.threads}
+    runtime |= {"nodes": args.nodes, "processes": args.processes, "ranks": how}
+    return provenance(spec.hash(), seed=spec.seed, device=_device(), runtime=runtime, attempts=attempts.finished())
+
+
+def _deepspeed(path: Path | None, ranks: int) -> dict[str, Any] | None:
     """DeepSpeed's configuration.
 
     Raises:
-        UserError: it says nothing about ZeRO, or there is one process only.
+        UserError: it says nothing about ZeRO, or there is one rank only.
     """
     if path is None:
         return None
-    if processes < 2:
-        raise UserError(f"--deepspeed {path}: nothing to spread over {processes} process; give --processes 2 or more")
+    if ranks < 2:
+        raise UserError(f"--deepspeed {path}: nothing to spread over {ranks} process; give --processes 2 or more")
     found = read_json(path)
     if not isinstance(found, dict) or "stage" not in found.get("zero_optimization", {}):
         raise UserError(f"{path}: no zero_optimization.stage; give envs/zero2.json or envs/zero3.json")
     return found
 
 
-def _train(spec: TrainSpec, args: Namespace, deepspeed: dict[str, Any] | None, checkpoint: Path | None) -> None:
-    """The work of one rank."""
+def _train(spec: TrainSpec, args: Namespace, began: float, checkpoint: Path | None) -> None:
+    """The work of one rank of a verb that began at that instant (`process_start`)."""
     import torch
 
     from stgrpo.rl.train import Runtime, train
@@ -94,7 +156,9 @@ def _train(spec: TrainSpec, args: Namespace, deepspeed: dict[str, Any] | None, c
     torch.set_num_threads(args.threads)
     questions = read_records(args.questions, Question)
     scores = _scores(args.scores, questions) if spec.scores else {}
-    runtime = Runtime(args.micro_rows, args.save_steps, deepspeed)
+    deepspeed = _deepspeed(args.deepspeed, args.nodes * args.processes)
+    budget = Budget(began, args.minutes, write_time(checkpoint) if checkpoint else None) if args.minutes else None
+    runtime = Runtime(args.micro_rows, args.save_steps, deepspeed, budget)
     with _full_disk_told(args.state):
         train(spec, runtime, args.policy, questions, scores, args.state, checkpoint)
 
@@ -113,7 +177,7 @@ def _full_disk_told(state: Path) -> Iterator[None]:
         if not out_of_space(error) and not _is_full(state):
             raise
         step = step_of(newest(state))
-        raise UserError(
+        raise FullDisk(
             f"{state}: no space left on the disk; free some and run again: it goes on from step {step}"
         ) from error
 

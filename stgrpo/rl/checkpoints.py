@@ -5,6 +5,7 @@ else is in it depends on the engine. The one of the last step is what is publish
 """
 
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,18 @@ def layout(processes: int, deepspeed: Mapping[str, Any] | None) -> str:
     return f"ZeRO-{deepspeed['zero_optimization']['stage']} over {processes} processes" if deepspeed else "whole"
 
 
-def mark_complete(checkpoint: Path, step: int, how: str) -> None:
-    """Say that everything of a checkpoint is on the disk, and in which layout."""
+def mark_complete(checkpoint: Path, step: int, how: str, began: float) -> None:
+    """Say that everything of a checkpoint is on the disk, in which layout, and how long that took.
+
+    `began` is when its writing did, in seconds of time.monotonic().
+    """
     flush_tree(checkpoint)
-    write_json(checkpoint / _COMPLETE, {"step": step, "layout": how})
+    write_json(checkpoint / _COMPLETE, {"step": step, "layout": how, "seconds": time.monotonic() - began})
+
+
+def write_time(checkpoint: Path) -> float:
+    """Seconds that it took to write a whole checkpoint."""
+    return read_json(checkpoint / _COMPLETE)["seconds"]
 
 
 def checkpoint_of(folder: Path, step: int) -> Path:

@@ -24,7 +24,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -41,8 +41,7 @@ class _Failure:
     """Why a rank ended; the earliest is the cause, since a rank that ends takes the others' connections with it."""
 
     when: float  # seconds of the machine's monotonic clock
-    mendable: bool  # by the user
-    text: str
+    error: Exception = field(compare=False)  # UserError or RuntimeError
 
 
 def launch(work: Callable[..., None], arguments: Sequence[Any], processes: int) -> None:
@@ -103,7 +102,7 @@ def _wait(ranks: dict[Connection, BaseProcess]) -> None:
         if failures:
             first = min(failures)
             _say_farewell(ranks.values())
-            raise UserError(first.text) if first.mendable else RuntimeError(first.text)
+            raise first.error
 
 
 def _say_farewell(processes: Iterable[BaseProcess]) -> None:
@@ -123,8 +122,8 @@ def _outcome(pipe: Connection, process: BaseProcess) -> _Failure | None:
     if code < 0:
         name = signal.Signals(-code).name
         text = f"{process.name} was ended by {name}; if memory ran out, give the job more or lower --micro-rows"
-        return _Failure(0.0, True, f"{text}, and run again")
-    return _Failure(0.0, False, f"{process.name} ended with status {code} and without a reason") if code else None
+        return _Failure(0.0, UserError(f"{text}, and run again"))
+    return _Failure(0.0, RuntimeError(f"{process.name} ended with status {code} without a reason")) if code else None
 
 
 def _rank(
@@ -135,10 +134,12 @@ def _rank(
     os.environ.update(environment)
     try:
         work(*arguments)
+    except UserError as error:
+        pipe.send(_Failure(time.monotonic(), error))
+        sys.exit(1)
     except Exception as error:
-        mendable = isinstance(error, UserError)
-        text = str(error) if mendable else f"rank {environment['RANK']}:\n{traceback.format_exc()}"
-        pipe.send(_Failure(time.monotonic(), mendable, text))
+        text = f"{type(error).__name__} in rank {environment['RANK']}: {error}\n{traceback.format_exc()}"
+        pipe.send(_Failure(time.monotonic(), RuntimeError(text)))
         sys.exit(1)
     from torch.distributed import destroy_process_group
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast
 from transformers import TrainerCallback
 
 from stgrpo.files import line
 from stgrpo.policy.model import load_policy
 from stgrpo.progress import Progress
 from stgrpo.records import Question
-from stgrpo.rl.checkpoints import METRICS, ROLLOUTS, step_of
+from stgrpo.rl.budget import Budget
+from stgrpo.rl.checkpoints import METRICS, ROLLOUTS, checkpoint_of, step_of, write_time
 from stgrpo.rl.rollouts import Rollouts
 from stgrpo.rl.trainer import STGRPOTrainer, trainer_config
 from stgrpo.specs import TrainSpec
@@ -44,11 +47,12 @@ _COLUMNS = {  # TRL's names -> ours
 
 @dataclass(frozen=True)
 class Runtime:
-    """What does not decide the weights: answers in one pass, steps between checkpoints, DeepSpeed's configuration."""
+    """What does not decide the weights."""
 
-    micro_rows: int
-    save_steps: int
+    micro_rows: int  # answers in one pass
+    save_steps: int  # steps between two checkpoints
     deepspeed: Mapping[str, Any] | None = None
+    budget: Budget | None = None  # None: there is no end to the time
 
 
 def train(
@@ -60,7 +64,7 @@ def train(
     state: Path,
     checkpoint: Path | None = None,
 ) -> STGRPOTrainer:
-    """Train from `checkpoint` to the last step, which leaves a checkpoint of its own in `state`.
+    """Train from `checkpoint` to the last step, or as far as the budget goes; that leaves a checkpoint in `state`.
 
     This is what every rank does; how many there are is read from the environment, as torch's launchers set it.
     """
@@ -75,6 +79,8 @@ def train(
         trainer = STGRPOTrainer(spec, policy, rollouts, config)
         if trainer.is_world_process_zero():
             trainer.add_callback(History(trainer, state, spec.steps, step_of(checkpoint)))
+        if runtime.budget:
+            trainer.add_callback(InTime(runtime.budget, state))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return trainer
 
@@ -119,6 +125,33 @@ class History(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Leave the terminal tidy."""
         self.progress.close()
+
+
+class InTime(TrainerCallback):
+    """Ends the training, with a checkpoint, before its job's time does; rank 0's clock decides for all ranks.
+
+    A start always does a step, however little time it has: so many short jobs still come to an end.
+    """
+
+    def __init__(self, budget: Budget, folder: Path) -> None:
+        self.budget, self.folder = budget, folder
+        self.began = 0.0
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Called before the answers of a step are generated."""
+        self.began = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Ask whether there is time for one more."""
+        self.budget.stepped(time.monotonic() - self.began)
+        over = torch.tensor(int(self.budget.is_over()), device=args.device)
+        if broadcast(over) and state.global_step < state.max_steps:
+            control.should_save = control.should_training_stop = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Learn how long a checkpoint takes."""
+        if state.is_world_process_zero:
+            self.budget.wrote(write_time(checkpoint_of(self.folder, state.global_step)))
 
 
 def _append(path: Path, text: str) -> None:

@@ -34,6 +34,7 @@ Overridden, and why:
 Generation goes through TRL's `rollout_func`.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -262,13 +263,14 @@ class STGRPOTrainer(GRPOTrainer):
         core.load_state_dict(saved.state_dict())
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        began = time.monotonic()
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             step = self.state.global_step
             deepspeed: Any = self.args.deepspeed
             how = layout(self.args.world_size, deepspeed)
-            mark_complete(checkpoint_of(Path(str(self.args.output_dir)), step), step, how)
+            mark_complete(checkpoint_of(Path(str(self.args.output_dir)), step), step, how, began)
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """No card: the provenance of a result stands in its train.json."""
