@@ -24,7 +24,7 @@ class Left:
         steps: of the optimizer, None of an evaluation.
         pace: seconds a step, or of a whole evaluation; None where nothing was measured.
         basis: what that was measured on.
-        seconds: of the job, from `pace`; without one what it may take at most by its needs.
+        seconds: of the job, from `pace`; without one all the time that it asks for.
         units: GPUs that it holds, or CPUs if it asks for no GPU.
     """
 
@@ -108,7 +108,7 @@ def _pace(run: Run, measured: Sequence[_Measured]) -> tuple[float | None, str]:
     for chosen, basis in choices:
         if seconds := [second for found in chosen for second in found.seconds]:
             return median(seconds), basis
-    return None, "no measured step yet: needs.train.runtime, one job"
+    return None, "no measured step yet: 1 x needs.train.runtime"
 
 
 def _evaluation(

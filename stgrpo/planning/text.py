@@ -72,12 +72,12 @@ def cost(experiment: Experiment, left: Sequence[Left]) -> list[str]:
     trainings = [job for job in left if job.steps is not None]
     sums = {"training": trainings, "evaluation": [job for job in left if job.steps is None]}
     total = ", ".join(f"{kind} {_hours(experiment, jobs)}" for kind, jobs in sums.items() if jobs)
-    bound = "" if all(job.pace is not None for job in left) else "at most "
+    limits = "" if all(job.pace is not None for job in left) else ", by the jobs' limits"
     return [
         "",
         *_aligned(rows),
         f"in all: {total}",
-        f"from start to end, if all cells run side by side: {bound}{duration(chain[0])} ({chain[1].name})",
+        f"from start to end, if all cells run side by side: {duration(chain[0])} ({chain[1].name}){limits}",
     ]
 
 
@@ -90,7 +90,7 @@ def room(found: Disk | None, left: int) -> list[str]:
     missing = "" if found.free > found.needed else f": too little, {size(found.needed)} are still to come"
     return [
         "",
-        f"Disk at the peak: {size(found.peak)}, state included, if {_count(left, 'training')} left run side by side; "
+        f"Disk at the peak: {size(found.peak)}, state included, with {_count(left, 'training')} side by side; "
         f"{size(found.present)} stand already",
         f"  a checkpoint: {size(found.checkpoint)}, up to {found.held} of a training at once "
         f"({found.parameters / 1e6:,.3g} million parameters in {found.origin})",
@@ -104,10 +104,10 @@ def what_to_type(runs: Sequence[Run], flags: str) -> list[str]:
     again = again or next((run for run in runs if run.training), runs[0])
     rule = "train" if again.training else "evaluate"
     everything = [
-        ["what is left, on this machine", f"snakemake{flags}"],
-        ["what is left, on a cluster", f"snakemake --profile slurm{flags}"],
+        ["the rest, here", f"snakemake{flags}"],
+        ["the rest, on Slurm", f"snakemake --profile slurm{flags}"],
     ]
-    one = [["one cell again, whatever it has", f"snakemake {again.target} -R {rule}{flags}"]]
+    one = [["one cell again", f"snakemake {again.target} -R {rule}{flags}"]]
     return ["", *_aligned([*([] if _all_done(runs) else everything), *one])]
 
 
@@ -181,11 +181,11 @@ def _paces(jobs: Sequence[Left]) -> list[str]:
 
 
 def _hours(experiment: Experiment, jobs: Sequence[Left]) -> str:
-    """Their sum; what stands for a missing measurement is an upper bound."""
+    """Their sum; a job without a measurement counts as one that uses all its time."""
     need = experiment.active.needs["evaluate" if jobs[0].steps is None else "train"]
     bound = "" if all(job.pace is not None for job in jobs) else "<= "
     hours = sum(job.hours for job in jobs)
-    return f"{bound}{hours:{',.0f' if hours >= 10 else '.2g'}} {'GPU' if need.gpus else 'CPU'}-hours"
+    return f"{bound}{hours:{',.0f' if hours >= 10 else '.2g'}} {'GPU' if need.gpus else 'CPU'}-h"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
