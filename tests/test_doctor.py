@@ -1,4 +1,4 @@
-"""What `doctor` finds and `refuse` refuses. For GPUs and clusters that cannot be here stand programs that print alike."""
+"""What `doctor` finds and `refuse` refuses. For GPUs and clusters that cannot be here stand programs that print it."""
 
 import os
 import shutil
