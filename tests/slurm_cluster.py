@@ -73,6 +73,68 @@ class Slurm:
                 run(ROOT, "scontrol", "update", f"jobid={job}", "StartTime=now")
 
 
+class Training:
+    """One cell's training in a clone of its own, by Snakemake, on Slurm.
+
+    Args:
+        smoke: the clone that is copied, without its cells.
+        folder: of the copy.
+        words: further ones for Snakemake.
+        cell: which one.
+        change: done to the copy first.
+        keys: of scale smoke, other than they stand in config.yaml.
+    """
+
+    def __init__(
+        self,
+        smoke: Path,
+        folder: Path,
+        *words: str,
+        cell: str = "grpo",
+        change: Callable[[Path], object] = lambda folder: None,
+        **keys,
+    ) -> None:
+        shutil.copytree(smoke, folder, ignore=shutil.ignore_patterns("cells", "*.sif", "locks", "logs"))
+        os.link(smoke / "containers/stgrpo.sif", folder / "containers/stgrpo.sif")
+        change(folder)
+        self.folder, self.cell = folder, folder / f"results/smoke/cells/{cell}/seed0"
+        config = [*SMOKE, f"scales={json.dumps({'smoke': keys})}"]
+        self.process = subprocess.Popen(
+            ["snakemake", str((self.cell / "train.json").relative_to(folder)), *PROFILE, *words, *config],
+            cwd=folder,
+            env=ENVIRONMENT,
+            stdout=(folder / "said.txt").open("w"),
+            stderr=subprocess.STDOUT,
+        )
+
+    def job(self) -> str:
+        """The number of the Slurm job that trains."""
+        listed = wait_for(lambda: list(self.folder.glob("logs/slurm/rule_train/*/*.log")), 120, "no training's job")
+        return max((path.stem for path in listed), key=int)
+
+    def step(self) -> int:
+        """Steps done, by the metrics in the state."""
+        path = self.cell / "state/train/train.jsonl"
+        return path.read_text().count("\n") if path.exists() else 0
+
+    def reach(self, step: int) -> None:
+        """Wait for that step."""
+        wait_for(lambda: self.step() >= step or self.process.poll() is not None, 300, f"step {step} is not reached")
+        assert self.process.poll() is None, self.said()
+
+    def said(self) -> str:
+        return (self.folder / "said.txt").read_text()
+
+    def end(self) -> None:
+        assert self.process.wait(timeout=600) == 0, self.said()
+
+    def attempts(self) -> list[dict]:
+        return json.loads((self.cell / "train.json").read_text())["provenance"]["attempts"]
+
+    def history(self) -> str:
+        return (self.cell / "logs/attempts.log").read_text()
+
+
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     """Up for the session; skipped, or failed in CI, where it cannot be."""

@@ -2,71 +2,25 @@
 
 import json
 import os
-import shutil
+import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from slurm_cluster import ENVIRONMENT, PROFILE, Slurm, run, wait_for, weights
+from slurm_cluster import Slurm, Training, run, wait_for, weights
 
 pytestmark = pytest.mark.cluster
-CELL = "results/smoke/cells/grpo/seed0"
 STEPS = 240  # at a third of a second each: twice as long as a slice of one minute holds
-LONG = {"step_ratio": STEPS / 500, "save_steps": 5}
-
-
-class Training:
-    """One cell's training in a clone of its own, by Snakemake, on Slurm."""
-
-    def __init__(self, smoke: Path, folder: Path, *words: str, needs: dict | None = None, **scale) -> None:
-        shutil.copytree(smoke, folder, ignore=shutil.ignore_patterns("cells", "*.sif", "locks", "logs"))
-        os.link(smoke / "containers/stgrpo.sif", folder / "containers/stgrpo.sif")
-        self.folder, self.cell = folder, folder / CELL
-        changed = json.dumps({"smoke": {**LONG, **scale} | ({"needs": {"train": needs}} if needs else {})})
-        config = ["--config", "scale=smoke", f"scales={changed}"]
-        self.log = (folder / "said.txt").open("w+")
-        self.process = subprocess.Popen(
-            ["snakemake", f"{CELL}/train.json", *PROFILE, *words, *config],
-            cwd=folder,
-            env=ENVIRONMENT,
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-        )
-
-    def job(self) -> str:
-        """The number of the Slurm job that trains."""
-        listed = wait_for(lambda: list(self.folder.glob("logs/slurm/rule_train/*/*.log")), 120, "no training's job")
-        return max((path.stem for path in listed), key=int)
-
-    def step(self) -> int:
-        """Steps done, by the metrics in the state."""
-        path = self.cell / "state/train/train.jsonl"
-        return path.read_text().count("\n") if path.exists() else 0
-
-    def reach(self, step: int) -> None:
-        wait_for(lambda: self.step() >= step or self.process.poll() is not None, 300, f"step {step} is not reached")
-        assert self.process.poll() is None, self.said()
-
-    def said(self) -> str:
-        return (self.folder / "said.txt").read_text()
-
-    def end(self) -> None:
-        assert self.process.wait(timeout=600) == 0, self.said()
-
-    def attempts(self) -> list[dict]:
-        return json.loads((self.cell / "train.json").read_text())["provenance"]["attempts"]
-
-    def history(self) -> str:
-        return (self.cell / "logs/attempts.log").read_text()
+LONG: dict[str, Any] = {"step_ratio": STEPS / 500, "save_steps": 5}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(smoke: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
     """The reference; it runs on the first node while the others are disturbed on the second."""
     pinned = ["--default-resources", "slurm_extra='--nodelist=n1'"]
-    return Training(smoke, tmp_path_factory.mktemp("undisturbed") / "clone", *pinned)
+    return Training(smoke, tmp_path_factory.mktemp("undisturbed") / "clone", *pinned, **LONG)
 
 
 def equal_to(undisturbed: Training, training: Training) -> None:
@@ -79,7 +33,7 @@ def equal_to(undisturbed: Training, training: Training) -> None:
 
 def test_preempted_by_a_job_of_higher_priority(smoke: Path, undisturbed: Training, slurm: Slurm, tmp_path: Path):
     pinned = ["--default-resources", "slurm_extra='--nodelist=n2'"]
-    training = Training(smoke, tmp_path / "clone", *pinned)
+    training = Training(smoke, tmp_path / "clone", *pinned, **LONG)
     training.reach(20)
     job = training.job()
     urgent = ["--partition=urgent", "--nodelist=n2", "--exclusive", "--wrap=sleep 2"]
@@ -100,14 +54,16 @@ def sliced(smoke: Path, undisturbed: Training, tmp_path_factory: pytest.TempPath
     """Jobs of one minute each; it goes on while another training loses its node."""
     undisturbed.end()
     pinned = ["--default-resources", "slurm_extra='--nodelist=n1'"]
-    return Training(smoke, tmp_path_factory.mktemp("sliced") / "clone", *pinned, needs={"runtime": 1})
+    return Training(
+        smoke, tmp_path_factory.mktemp("sliced") / "clone", *pinned, **LONG, needs={"train": {"runtime": 1}}
+    )
 
 
 def test_its_nodes_slurmd_killed(
     smoke: Path, undisturbed: Training, sliced: Training, slurm: Slurm, tmp_path: Path, node_comes_back: None
 ):
     pinned = ["--default-resources", "slurm_extra='--exclude=n1'"]
-    training = Training(smoke, tmp_path / "clone", *pinned)
+    training = Training(smoke, tmp_path / "clone", *pinned, **LONG)
     training.reach(20)
     job = training.job()
     run(tmp_path, "scontrol", "update", f"jobid={job}", "ExcNodeList=")  # now it may move
@@ -139,3 +95,24 @@ def test_cut_by_its_time_limit_twice(undisturbed: Training, sliced: Training):
     assert f"used its time up after step {attempts[0]['reached']}" in sliced.history()
     assert sliced.said().count("submitted with SLURM jobid") == 1  # the same job each time
     equal_to(undisturbed, sliced)
+
+
+def test_dying_twice_in_the_same_step_stops_with_the_reason(smoke: Path, tmp_path: Path):
+    """A video that breaks after it was checked: no new start helps, and the third attempt says so at once."""
+    rollouts = [json.loads(line) for line in (smoke / "results/smoke/cells/grpo/seed0/rollouts.jsonl").open()]
+    early, late = ({row["question"] for row in rollouts if row["step"] == step} for step in (1, 6))
+    question = sorted(late - early)[0]
+    rows = [json.loads(line) for line in (smoke / "results/smoke/questions/train.jsonl").open()]
+    video = next(row["video"] for row in rows if row["id"] == question)
+    training = Training(smoke, tmp_path / "clone", change=lambda folder: (folder / video).write_bytes(b"no video"))
+    assert training.process.wait(timeout=600) == 1
+    said = training.said()
+    assert said.count("submitted with SLURM jobid") == 3  # retries: 2
+    last = next(line for line in said.splitlines() if "ended twice in step" in line)
+    step = re.search(r"ended twice in step (\d) ", last)
+    assert step and 1 < int(step[1]) <= 6
+    jobs = re.findall(r"submitted with SLURM jobid (\d+)", said)
+    assert f"Slurm job {jobs[0]} on" in last and f"Slurm job {jobs[1]} on" in last
+    assert str(Path(video).name) in last  # why
+    assert "logs/attempts.log" in last and "state/train/attempts.json and run again" in last  # where, and the way out
+    assert "Traceback" not in training.history()
