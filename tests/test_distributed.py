@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT, spec_of
+from conftest import spec_of
 from safetensors.torch import load_file
+from support import ROOT
 from test_resume import as_files, finish, history, start_verb, wait_for
 
 from stgrpo.policy.model import load_policy
