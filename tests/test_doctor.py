@@ -17,11 +17,17 @@ from stgrpo.files import write_json
 from stgrpo.planning import checks, cluster
 from stgrpo.planning.checks import refuse
 from stgrpo.planning.cluster import Nodes, parse_nodes
-from stgrpo.planning.findings import Finding, Setting, ask
+from stgrpo.planning.findings import Executor, Finding, Setting, ask
 
-HERE = Setting(experiment("demo"), "local", False)
-PAPER = Setting(experiment("paper"), "local", False)
-SLURM = Setting(experiment("paper"), "slurm", True)
+
+def of(chosen: Experiment, executor: Executor = "local") -> Setting:
+    """Everything of a scale is to be done, on Slurm in the image."""
+    return Setting(chosen, executor, executor == "slurm", chosen.active.needs)
+
+
+HERE = of(experiment("demo"))
+PAPER = of(experiment("paper"))
+SLURM = of(experiment("paper"), "slurm")
 PATH = os.environ["PATH"]
 H100 = "gpu*|8|gpu:h100:4(S:0-1)|512000|64|2-00:00:00"
 
@@ -83,14 +89,14 @@ def with_scale(chosen: Experiment, **changes) -> Experiment:
 
 def test_several_nodes_need_slurm(programs):
     programs("nvidia-smi", FOUR)
-    found = next(checks.gpus(Setting(with_scale(experiment("paper"), nodes=2), "local", False)))
+    found = next(checks.gpus(of(with_scale(experiment("paper"), nodes=2))))
     assert (found.level, str(found)) == ("missing", "this is one, a training needs 2; use --profile slurm")
 
 
 def test_too_few_cpus_and_too_little_memory_are_told_but_stop_nothing():
     assert [level for level, _ in said(checks.machine, HERE)] == ["ok", "ok"]
     large = {name: Resources(cpus=4096, mem_mb=10**9) for name in HERE.experiment.active.needs}
-    notes = said(checks.machine, Setting(with_scale(experiment("demo"), needs=large), "local", False))
+    notes = said(checks.machine, of(with_scale(experiment("demo"), needs=large)))
     assert [level for level, _ in notes] == ["note", "note"]
     assert "CPUs, a job asks for 4096 at most" in notes[0][1]
     assert "MB of memory, a job asks for 1000000000 at most" in notes[1][1]
@@ -207,7 +213,7 @@ def test_the_largest_nodes_are_named(programs):
 
 
 def test_a_training_over_more_nodes_than_there_are(programs):
-    setting = Setting(with_scale(experiment("paper"), nodes=9), "slurm", True)
+    setting = of(with_scale(experiment("paper"), nodes=9), "slurm")
     programs("sinfo", H100)
     missing = only(found for found in cluster.partitions(setting) if found.level == "missing")
     assert "a job of 9 x 4 GPUs" in str(missing)
@@ -226,7 +232,7 @@ def test_jobs_that_only_another_than_the_default_partition_takes(programs):
 def test_on_a_real_slurm(slurm: Slurm, monkeypatch):
     """Two nodes with four GPUs, 16 CPUs and 64 GB each, for a day at most."""
     monkeypatch.setenv("PATH", PATH)
-    smoke = Setting(experiment("smoke"), "slurm", False)
+    smoke = of(experiment("smoke"), "slurm")
     assert [found.level for found in cluster.programs(smoke)] == ["ok"]
     assert " is UP" in str(only(cluster.controller(smoke)))
     assert str(only(cluster.partitions(smoke))).endswith(" for world, prepare, warm, score, train, evaluate")
@@ -346,12 +352,20 @@ def test_other_versions_than_the_measured_ones_are_told(monkeypatch, tmp_path: P
 
 
 def test_refuse_says_what_is_missing_and_nothing_else():
-    refuse(experiment("demo"), "local", False)
+    refuse(experiment("demo"), "local", False, ["world", "train"])
     with pytest.raises(UserError) as refusal:
-        refuse(experiment("paper"), "local", False)
+        refuse(experiment("paper"), "local", False, ["fetch", "train", "tabulate"])
     first, *lines = str(refusal.value).splitlines()
     assert first == "scale 'paper' cannot run here:"
     assert [line.split(":")[0] for line in lines] == ["  GPUs", "  token"]
+
+
+def test_a_run_that_only_fetches_or_tabulates_needs_no_gpu(monkeypatch):
+    refuse(experiment("paper"), "local", False, ["tabulate", "publish", "all"])
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    refuse(experiment("paper"), "local", False, ["fetch", "prefetch"])
+    with pytest.raises(UserError, match="GPUs: 0, a job of scale 'paper' needs 1"):
+        refuse(experiment("paper"), "local", False, ["evaluate", "grade"])
 
 
 def test_the_verb_ends_with_1_if_anything_is_missing(capsys):

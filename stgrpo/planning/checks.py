@@ -3,16 +3,16 @@
 import csv
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from stgrpo.config import Experiment
+from stgrpo.config import Experiment, Need, Resources
 from stgrpo.errors import UserError
 from stgrpo.planning import cluster
 from stgrpo.planning.disk import disk, existing, free_space
 from stgrpo.planning.findings import Executor, Finding, Setting, ask
-from stgrpo.planning.standing import all_runs, pending
+from stgrpo.planning.standing import all_runs
 from stgrpo.planning.text import size
 
 _ROOT = Path(__file__).parent.parent.parent
@@ -29,18 +29,20 @@ def diagnose(setting: Setting) -> list[Finding]:
     return [finding for check in (*CHECKS, packages) for finding in check(setting)]
 
 
-def refuse(experiment: Experiment, executor: Executor, container: bool) -> None:
+def refuse(experiment: Experiment, executor: Executor, container: bool, kinds: Collection[str]) -> None:
     """Stop a run that cannot work before it starts anything.
 
     Args:
         experiment: the configuration.
         executor: where its jobs run.
         container: whether they run in the image.
+        kinds: of jobs that this run has, by the names of their needs; to fetch or to tabulate takes no GPU.
 
     Raises:
         UserError: a line for each thing that is missing.
     """
-    setting = Setting(experiment, executor, container)
+    needs: dict[Need, Resources] = {name: need for name, need in experiment.active.needs.items() if name in kinds}
+    setting = Setting(experiment, executor, container, needs)
     lacking = [f for check in CHECKS for f in check(setting) if f.level == "missing"]
     if lacking:
         lines = [f"  {finding.subject}: {finding}" for finding in lacking]
@@ -52,9 +54,9 @@ def gpus(setting: Setting) -> Iterator[Finding]:
     scale = setting.experiment.active
     if setting.executor != "local":
         return
-    if scale.nodes > 1:
+    if scale.nodes > 1 and "train" in setting.needs:
         yield Finding("missing", "nodes", f"this is one, a training needs {scale.nodes}", "use --profile slurm")
-    most = max((need.gpus for need in pending(setting.experiment).values()), default=0)
+    most = max((need.gpus for need in setting.needs.values()), default=0)
     answer = ask("nvidia-smi", "-L")
     found = len(re.findall(r"^GPU \d+:", answer.text, re.MULTILINE)) if answer and answer.good else 0
     if found >= most:
@@ -66,9 +68,9 @@ def gpus(setting: Setting) -> Iterator[Finding]:
 
 def machine(setting: Setting) -> Iterator[Finding]:
     """CPUs and memory of this machine, where jobs run on it."""
-    if setting.executor != "local":
+    if setting.executor != "local" or not setting.needs:
         return
-    needs = setting.experiment.active.needs.values()
+    needs = setting.needs.values()
     told = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE)
     had = {"CPUs": os.cpu_count() or 1, "MB of memory": int(told[1]) // 1024 if told else 0}
     most = {"CPUs": max(need.cpus for need in needs), "MB of memory": max(need.mem_mb for need in needs)}
@@ -117,6 +119,8 @@ def writing(setting: Setting) -> Iterator[Finding]:
 
 def room(setting: Setting) -> Iterator[Finding]:
     """The disk, against what the trainings need at their peak."""
+    if "train" not in setting.needs:
+        return
     found = disk(setting.experiment, all_runs(setting.experiment))
     if found is None:
         yield Finding("note", "disk", "its peak is unknown until the policy to start from is there")
@@ -132,7 +136,7 @@ def token(setting: Setting) -> Iterator[Finding]:
     """Leave to download what the Hub gives only to those who accepted its terms; the token itself is never shown."""
     experiment = setting.experiment
     models = experiment.active.models
-    if models is None:  # everything is rendered
+    if models is None or "fetch" not in setting.needs:  # everything is rendered, or here
         return
     parts = experiment.active.evaluation.parts.values()
     data = [

@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 from stgrpo.config import Experiment, Resources, Scale
 from stgrpo.planning.findings import Finding, Setting, ask
-from stgrpo.planning.standing import pending
 
 _PROGRAMS = ("sbatch", "squeue", "sinfo", "scontrol", "srun")
 _PLUGIN = "snakemake-executor-plugin-slurm"
@@ -67,7 +66,7 @@ def controller(setting: Setting) -> Iterator[Finding]:
 
 
 def partitions(setting: Setting) -> Iterator[Finding]:
-    """Whether every kind of job that is still to come finds a partition that takes it."""
+    """Whether every kind of job finds a partition that takes it."""
     if setting.executor != "slurm":
         return
     answer = ask("sinfo", "-h", "-o", "%P|%D|%G|%m|%c|%l")
@@ -75,7 +74,7 @@ def partitions(setting: Setting) -> Iterator[Finding]:
         return
     offered = [parse_nodes(line) for line in answer.text.splitlines()]
     takers: dict[str, list[str]] = defaultdict(list)
-    for name, need in pending(setting.experiment).items():
+    for name, need in setting.needs.items():
         if name == "fetch":  # runs where Snakemake does
             continue
         fitting = [found for found in offered if _takes(found, need, nodes_of(setting.experiment.active, name))]

@@ -1,21 +1,30 @@
 """What a check of the machine says, and how checks ask the machine."""
 
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from stgrpo.config import Experiment
+from stgrpo.config import Experiment, Need, Resources
 
 Executor = Literal["local", "slurm"]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is to be run where: the active scale, on this machine or on Slurm, with or without the image."""
+    """What is to be run where.
+
+    Attributes:
+        experiment: its active scale.
+        executor: what runs the jobs: this machine or Slurm.
+        container: whether they run in the image.
+        needs: what the kinds of jobs ask for that are to come.
+    """
 
     experiment: Experiment
     executor: Executor
     container: bool
+    needs: Mapping[Need, Resources]
 
 
 @dataclass(frozen=True)

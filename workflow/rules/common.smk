@@ -58,10 +58,10 @@ def refuse_what_cannot_run():
     """The lines of `stgrpo doctor` that say what is missing, if any; of other executors than these it knows nothing."""
     on_slurm = "slurm" in type(workflow.executor_settings).__module__
     if workflow.local_exec or on_slurm:
+        # Rules are called after their need, or after it and what they make: warm_policy.
+        kinds = {job.rule.name.partition("_")[0] for job in workflow.dag.needrun_jobs()}
         try:
-            checks.refuse(
-                EXPERIMENT, "slurm" if on_slurm else "local", container=IN_IMAGE
-            )
+            checks.refuse(EXPERIMENT, "slurm" if on_slurm else "local", IN_IMAGE, kinds)
         except UserError as error:
             raise WorkflowError(str(error)) from None
 
