@@ -2,6 +2,7 @@
 
 The folder is keyed by what the job computes (spec, inputs, code). Another key's leftovers are never resumed: they are
 moved aside, and the job starts anew. A lock keeps a second writer out; the kernel lets go of it when its holder dies.
+Slurm starts a job again whose node it has lost, though the first start may still run there: for that one is waited.
 """
 
 import fcntl
@@ -10,15 +11,19 @@ import json
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from stgrpo.errors import UserError
 from stgrpo.files import read_json, sha256, write_json
 
 _CODE = Path(__file__).parent
 _KEY = "key.json"
+_PATIENCE = 300.0  # seconds, with an earlier start of the same job
+_GLANCE = 1.0  # seconds, in which somebody may merely look who works there
 _ELSEWHERE = {"commands", "data", "demo", "importance", "planning", "report"}  # what they made is an input, or nothing
 
 
@@ -46,19 +51,37 @@ def state_folder(path: str | Path, key: str) -> Iterator[Path]:
         yield folder
 
 
-def _acquire(lock, folder: Path) -> None:
+def _acquire(lock: TextIO, folder: Path) -> None:
+    job = os.environ.get("SLURM_JOB_ID")
+    began, told = time.monotonic(), False
+    while not _locked(lock):
+        lock.seek(0)
+        who = lock.read().strip() or "another process"
+        ours = job is not None and who.endswith(_of_job(job))
+        if time.monotonic() - began > (_PATIENCE if ours else _GLANCE):
+            raise UserError(f"{folder}: in use by {who}; wait for it, or end it, and run again")
+        if ours and not told:
+            told = True
+            print(
+                f"{folder}: in use by {who}, which Slurm started before; waiting for its end, {_PATIENCE:.0f} s at most"
+            )
+        time.sleep(_GLANCE / 4)
+    lock.seek(0)
+    lock.truncate()
+    lock.write(f"process {os.getpid()} on {socket.gethostname()}" + (_of_job(job) if job else "") + "\n")
+    lock.flush()
+
+
+def _locked(lock: TextIO) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        lock.seek(0)
-        raise UserError(
-            f"{folder}: in use by {lock.read().strip() or 'another process'}; wait for it, or end it, and run again"
-        ) from None
-    lock.seek(0)
-    lock.truncate()
-    job = os.environ.get("SLURM_JOB_ID")
-    lock.write(f"process {os.getpid()} on {socket.gethostname()}" + (f", Slurm job {job}" if job else "") + "\n")
-    lock.flush()
+        return False
+    return True
+
+
+def _of_job(job: str) -> str:
+    return f", Slurm job {job}"
 
 
 def _claim(folder: Path, key: str) -> None:
@@ -85,8 +108,8 @@ def unfinished(folder: Path) -> bool:
 def holder(folder: Path) -> str | None:
     """Who works in the folder, in their own words; None if nobody does.
 
-    The lock is asked for, shared and for an instant, only where there is state: a job that takes the lock in that
-    instant is refused.
+    The lock is asked for, shared and for an instant, only where there is state: a job that wants it in that instant
+    asks again.
     """
     path = folder / "lock"
     if not unfinished(folder) or not path.exists():

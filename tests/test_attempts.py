@@ -4,18 +4,21 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import spec_of
-from test_resume import STEPS, as_files, finish, history, start_verb, verb
+from test_files_state import holder
+from test_resume import STEPS, as_files, finish, history, start_verb, verb, wait_for
 
 from stgrpo.errors import UserError
 from stgrpo.files import read_json, sha256
 from stgrpo.rl.attempts import Attempts, FullDisk, leave_word
 from stgrpo.rl.budget import Budget, process_start
+from stgrpo.state import state_folder
 
 SPEC = spec_of(steps=STEPS)
 MORE = ("--micro-rows=8", "--save-steps=3")
@@ -173,6 +176,31 @@ def test_the_first_rank_that_fails_has_the_word(tmp_path, monkeypatch):
     assert Attempts(tmp_path, steps=50).told()[1].endswith("failed in step 1: ValueError: another")
 
 
+# The lock, when Slurm has lost a node on which the job still runs.
+
+
+def test_an_earlier_start_of_the_same_job_is_waited_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    with holder(tmp_path, "12") as process:
+        threading.Timer(2.0, process.kill).start()
+        with state_folder(tmp_path, "key"):
+            assert process.poll() == -9
+    told = capsys.readouterr().out
+    assert told.count("\n") == 1
+    assert f"in use by process {process.pid}" in told and "which Slurm started before; waiting for its end" in told
+
+
+def test_another_job_is_not_waited_for_nor_the_same_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr("stgrpo.state._PATIENCE", 2.0)
+    with holder(tmp_path, "12"):
+        for job, least, most in (("13", 0.0, 2.0), ("12", 2.0, 4.0)):
+            monkeypatch.setenv("SLURM_JOB_ID", job)
+            began = time.monotonic()
+            with pytest.raises(UserError, match="in use by process .*, Slurm job 12; wait for it"):
+                state_folder(tmp_path, "key").__enter__()
+            assert least < time.monotonic() - began < most
+
+
 # Real trainings.
 
 
@@ -234,3 +262,18 @@ def test_a_training_that_dies_twice_in_the_same_step_is_refused_before_torch_is_
     assert len(json.loads(mark.read_text())["attempts"]) == 3, "a refusal is no attempt"
     mark.unlink()
     finish(start_verb(SPEC, tmp_path, inputs, *MORE))
+
+
+def test_what_an_earlier_start_of_the_job_finishes_is_not_trained_again(tmp_path, inputs):
+    first = start_verb(SPEC, tmp_path, inputs, *MORE, SLURM_JOB_ID="12")
+    wait_for((tmp_path / "state" / "attempts.json").exists, first)
+    second = start_verb(SPEC, tmp_path, inputs, *MORE, SLURM_JOB_ID="12")
+    said = finish(second)
+    finish(first)
+    assert "waiting for its end" in said
+    assert said.splitlines()[-1].endswith("finished the training; there is nothing left to do")
+    made = read_json(tmp_path / "train.json")["provenance"]
+    assert [row["process"] for row in made["attempts"]] == [first.pid]
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["lock"]
+    again = finish(start_verb(SPEC, tmp_path, inputs, *MORE, SLURM_JOB_ID="13"))
+    assert "wrote" in again, "another job trains when it is told to"

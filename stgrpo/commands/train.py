@@ -75,7 +75,14 @@ def _lead(spec: TrainSpec, args: Namespace, start: Callable[[Path | None], None]
     how = layout(args.nodes * args.processes, _deepspeed(args.deepspeed, args.nodes * args.processes))
     made_by(args.policy, spec.policy)
     inputs = [path for path in (args.questions, args.scores, *model_files(args.policy)) if path]
-    with state_folder(args.state, job_key(spec.canonical(), inputs)) as state, _full_disk_told(state):
+    key = job_key(spec.canonical(), inputs)
+    with state_folder(args.state, key) as state, _full_disk_told(state):
+        if _done_by_this_job(args.out / "train.json", key):
+            prune(state)
+            print(
+                f"{args.out}: an earlier start of this Slurm job has finished the training; there is nothing left to do"
+            )
+            return
         attempts = _earlier_attempts(state, spec.steps)
         checkpoint = resume_point(state)
         cut_history(state, step_of(checkpoint))
@@ -89,9 +96,21 @@ def _lead(spec: TrainSpec, args: Namespace, start: Callable[[Path | None], None]
             if done < spec.steps:
                 attempts.out_of_time()
                 _say_goodbye(args.minutes, done, spec.steps, done - step_of(checkpoint))
-            _publish(spec, state, args.out, _provenance(spec, args, how, attempts))
+            _publish(spec, state, args.out, _provenance(spec, args, key, how, attempts))
         prune(state)
     print(f"wrote {args.out}/model and train.json after {spec.steps} steps")
+
+
+def _done_by_this_job(result: Path, key: str) -> bool:
+    """Whether the results stand there already, made from the same spec, inputs and code.
+
+    Slurm starts a job again whose node it has lost; the first start may have gone on there, and been waited for.
+    """
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None or not result.exists():
+        return False
+    block = read_json(result)["provenance"]
+    return block.get("key") == key and block["slurm"].get("SLURM_JOB_ID") == job
 
 
 def _earlier_attempts(state: Path, steps: int) -> Attempts:
@@ -125,10 +144,11 @@ def _log(out: Path) -> str | None:
     return None
 
 
-def _provenance(spec: TrainSpec, args: Namespace, how: str, attempts: Attempts) -> dict[str, Any]:
+def _provenance(spec: TrainSpec, args: Namespace, key: str, how: str, attempts: Attempts) -> dict[str, Any]:
     runtime = {"micro_rows": args.micro_rows, "save_steps": args.save_steps, "threads": args.threads}
     runtime |= {"nodes": args.nodes, "processes": args.processes, "ranks": how}
-    return provenance(spec.hash(), seed=spec.seed, device=_device(), runtime=runtime, attempts=attempts.finished())
+    told = {"seed": spec.seed, "key": key, "device": _device(), "runtime": runtime, "attempts": attempts.finished()}
+    return provenance(spec.hash(), **told)
 
 
 def _deepspeed(path: Path | None, ranks: int) -> dict[str, Any] | None:
