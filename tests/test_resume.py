@@ -110,6 +110,20 @@ def test_killed_training_ends_bit_for_bit_like_an_undisturbed_one(tmp_path, inpu
     assert (killed / "rollouts.jsonl").read_text() == (calm / "rollouts.jsonl").read_text()
 
 
+def test_killed_in_a_later_pass_over_the_questions(tmp_path, inputs):
+    """Twelve questions, two a step: the second pass begins after step 6."""
+    spec, more = spec_of(steps=10), ("--micro-rows=8", "--save-steps=2")
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    finish(start_verb(spec, calm, inputs, *more))
+    process = start_verb(spec, killed, inputs, *more)
+    wait_for(lambda: (killed / "state" / "checkpoint-8" / "complete.json").exists(), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert "resuming from step 8" in finish(start_verb(spec, killed, inputs, *more))
+    assert history(killed) == history(calm)
+    assert sha256(killed / "model" / "model.safetensors") == sha256(calm / "model" / "model.safetensors")
+
+
 def test_killed_after_the_last_checkpoint_takes_no_step_more(tmp_path, inputs):
     """The trainer would: it looks for the end only after a step."""
     process = start(tmp_path, inputs)

@@ -13,12 +13,14 @@ from probe import probe
 from test_policy import stock_inputs
 from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
+from trl.trainer.utils import RepeatSampler
 
+from stgrpo.errors import UserError
 from stgrpo.policy.model import Policy, load_policy
 from stgrpo.records import Question
 from stgrpo.rl.groups import joint_advantages
 from stgrpo.rl.rewards import COMPONENTS
-from stgrpo.rl.rollouts import Rollouts
+from stgrpo.rl.rollouts import Rollouts, order_of_questions
 from stgrpo.rl.train import Runtime, train
 from stgrpo.rl.trainer import STGRPOTrainer, trainer_config
 from stgrpo.specs import TrainSpec
@@ -338,3 +340,18 @@ def test_same_variants_on_any_split_over_ranks(setup: Setup):
 def test_policy_without_kl_trains(setup: Setup):
     train(spec_of(steps=1, beta=0.0), Runtime(16, 100), setup.policy_path, setup.questions, setup.scores, setup.folder)
     assert "kl" not in json.loads((setup.folder / "train.jsonl").read_text())
+
+
+def test_questions_come_in_the_order_of_trls_own_sampler_pass_after_pass():
+    """TRL's sampler is asked for every pass that the training takes; 13 questions at 2 a step leave one out of each."""
+    spec, ids = spec_of(steps=15), [f"q{i}" for i in range(13)]
+    stock = RepeatSampler(ids, mini_repeat_count=1, batch_size=2, shuffle=True, seed=spec.seed)
+    expected = [ids[i] for _ in range(3) for i in stock]
+    assert spec.questions_per_step == 2
+    assert order_of_questions(ids, spec) == expected[:30]
+    assert len(set(expected[:12])) == 12
+
+
+def test_too_few_questions_for_a_step_are_refused():
+    with pytest.raises(UserError, match="1 training questions, but a step takes 2"):
+        order_of_questions(["q0"], spec_of())

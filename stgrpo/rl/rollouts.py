@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from stgrpo.errors import UserError
 from stgrpo.policy.clips import Clip, make_clip
 from stgrpo.policy.model import Policy
 from stgrpo.policy.sampling import key
@@ -13,6 +15,25 @@ from stgrpo.records import Question
 from stgrpo.specs import TrainSpec
 from stgrpo.variants.draw import Strategy, Variant, draw_variant
 from stgrpo.video import FrameReader
+
+
+def order_of_questions(ids: Sequence[str], spec: TrainSpec) -> list[str]:
+    """The questions of all steps, one after another: the corpus shuffled anew for every pass over it.
+
+    They stand in one list because TRL's sampler, which would shuffle from pass to pass, begins with the order of the
+    first pass when a training is resumed in a later one. A pass ends when it cannot fill a further step.
+
+    Raises:
+        UserError: there are fewer questions than a step takes.
+    """
+    steps_of_a_pass = len(ids) // spec.questions_per_step
+    if steps_of_a_pass == 0:
+        raise UserError(f"{len(ids)} training questions, but a step takes {spec.questions_per_step}; raise their count")
+    generator, order = torch.Generator().manual_seed(spec.seed), []
+    while len(order) < spec.steps * spec.questions_per_step:
+        shuffled = torch.randperm(len(ids), generator=generator).tolist()
+        order += [ids[i] for i in shuffled[: steps_of_a_pass * spec.questions_per_step]]
+    return order[: spec.steps * spec.questions_per_step]
 
 
 @dataclass(frozen=True, eq=False)

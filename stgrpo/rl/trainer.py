@@ -57,7 +57,7 @@ from stgrpo.records import Rollout
 from stgrpo.rl.checkpoints import checkpoint_of, layout, mark_complete
 from stgrpo.rl.groups import spread
 from stgrpo.rl.rewards import COMPONENTS
-from stgrpo.rl.rollouts import Rollouts, Row
+from stgrpo.rl.rollouts import Rollouts, Row, order_of_questions
 from stgrpo.specs import TrainSpec
 from stgrpo.variants.temporal import mean_entropy
 
@@ -91,6 +91,7 @@ def trainer_config(
     config = GRPOConfig(
         output_dir=str(output),
         seed=spec.seed,
+        shuffle_dataset=False,  # `order_of_questions` has done it
         max_steps=spec.steps,
         num_generations=spec.group,
         per_device_train_batch_size=micro_rows,
@@ -147,7 +148,7 @@ class STGRPOTrainer(GRPOTrainer):
             model=policy.model,
             reward_funcs=[_reward(name) for name in COMPONENTS],
             args=config,
-            train_dataset=Dataset.from_dict({"prompt": list(rollouts.questions)}),
+            train_dataset=Dataset.from_dict({"prompt": order_of_questions(list(rollouts.questions), spec)}),
             processing_class=policy.tokenizer,
             rollout_func=_rollout,
         )
