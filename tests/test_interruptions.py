@@ -43,7 +43,8 @@ def test_preempted_by_a_job_of_higher_priority(smoke: Path, undisturbed: Trainin
     assert training.job() == job  # Snakemake submitted it once
     first, second = training.attempts()
     assert (first["end"], second["end"]) == ("died", "finished")
-    assert 20 <= first["reached"] < STEPS and second["start"] == first["reached"] // 5 * 5
+    assert 20 <= first["reached"] < STEPS
+    assert second["start"] in (first["reached"] // 5 * 5, first["reached"] // 5 * 5 - 5)  # that one may be half-written
     assert f"Slurm job {job} on n2, from step 0, died in step {first['reached'] + 1}" in training.history()
     assert "Slurm started it again (preempted, or its node was lost)" in training.history()
     equal_to(undisturbed, training)
@@ -62,11 +63,10 @@ def sliced(smoke: Path, undisturbed: Training, tmp_path_factory: pytest.TempPath
 def test_its_nodes_slurmd_killed(
     smoke: Path, undisturbed: Training, sliced: Training, slurm: Slurm, tmp_path: Path, node_comes_back: None
 ):
-    pinned = ["--default-resources", "slurm_extra='--exclude=n1'"]
-    training = Training(smoke, tmp_path / "clone", *pinned, **LONG)
+    training = Training(smoke, tmp_path / "clone", **LONG)
     training.reach(20)
     job = training.job()
-    run(tmp_path, "scontrol", "update", f"jobid={job}", "ExcNodeList=")  # now it may move
+    assert slurm.job(job)["NodeList"] == "n2"  # the less loaded one
     os.kill(int((slurm.state / "slurmd-n2.pid").read_text()), signal.SIGKILL)
     wait_for(lambda: slurm.job(job)["JobState"] == "PENDING", 120, "the node is not given up")
     training.end()
