@@ -30,6 +30,7 @@ VERBS = {
     "schema": "write the JSON schema of config.yaml",
     "plan": "show what is done, running, stale or missing, and what the rest costs",
     "doctor": "say what this machine and configuration lack for a scale",
+    "launch": "submit the training of one cell, outside of Snakemake",
 }
 
 

@@ -137,8 +137,8 @@ def _say_goodbye(minutes: float, done: int, steps: int, progress: int) -> NoRetu
 
 
 def _log(out: Path) -> str | None:
-    """Where what this process says is kept: the workflow's log of all attempts, or the file behind standard output."""
-    for path in (out / "logs" / "attempts.log", Path("/proc/self/fd/1").resolve()):
+    """Where what this process says is kept: the file behind standard output, or the workflow's log of all attempts."""
+    for path in (Path("/proc/self/fd/1").resolve(), out / "logs" / "attempts.log"):
         if path.is_file():
             return str(path)
     return None
