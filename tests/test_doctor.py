@@ -182,6 +182,9 @@ def test_what_sinfo_says(line: str, nodes: Nodes):
 
 def test_a_partition_for_every_job(programs):
     assert said(cluster.partitions, SLURM) == []  # that sinfo is missing is said elsewhere
+    programs("sinfo", "", 1, "slurm_load_partitions: Unable to contact slurm controller")
+    ((level, line),) = said(cluster.partitions, SLURM)
+    assert level == "missing" and "Unable to contact slurm controller" in line
     programs("sinfo", H100)
     assert said(cluster.partitions, SLURM) == [("ok", "gpu for prepare, score, train, evaluate")]
     assert said(cluster.partitions, HERE) == []
@@ -357,13 +360,15 @@ def test_refuse_says_what_is_missing_and_nothing_else():
         refuse(experiment("paper"), "local", False, ["fetch", "train", "tabulate"])
     first, *lines = str(refusal.value).splitlines()
     assert first == "scale 'paper' cannot run here:"
-    assert [line.split(":")[0] for line in lines] == ["  GPUs", "  token"]
+    assert [line.split(":")[0] for line in lines] == ["  GPUs", "  hub", "  token"]
 
 
 def test_a_run_that_only_fetches_or_tabulates_needs_no_gpu(monkeypatch):
     refuse(experiment("paper"), "local", False, ["tabulate", "publish", "all"])
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    refuse(experiment("paper"), "local", False, ["fetch", "prefetch"])
+    with pytest.raises(UserError) as refusal:
+        refuse(experiment("paper"), "local", False, ["fetch", "prefetch"])
+    assert "GPU" not in str(refusal.value)
     with pytest.raises(UserError, match="GPUs: 0, a job of scale 'paper' needs 1"):
         refuse(experiment("paper"), "local", False, ["evaluate", "grade"])
 
@@ -379,9 +384,9 @@ def test_the_verb_ends_with_1_if_anything_is_missing(capsys):
     assert end.value.code == 1
     text = capsys.readouterr().out
     assert [line.split()[1] for line in text.splitlines() if line.startswith("missing")] == [
-        *("image", "apptainer", "Slurm", "token")
+        *("image", "apptainer", "Slurm", "hub", "token")
     ]
-    assert text.endswith("\n4 missing: it cannot run like this.\n")
+    assert text.endswith("\n5 missing: it cannot run like this.\n")
     assert max(map(len, text.splitlines())) <= 100
 
 

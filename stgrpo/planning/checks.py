@@ -132,6 +132,13 @@ def room(setting: Setting) -> Iterator[Finding]:
         yield Finding("ok", "disk", f"{size(found.free)} are free, the trainings left need {size(found.needed)} more")
 
 
+def hub(setting: Setting) -> Iterator[Finding]:
+    """Whether what has to be fetched can be."""
+    if setting.experiment.active.world is None and "fetch" in setting.needs:
+        todo = "until it is, the scales demo and smoke run"
+        yield Finding("missing", "hub", "fetching from it is not built yet", todo)
+
+
 def token(setting: Setting) -> Iterator[Finding]:
     """Leave to download what the Hub gives only to those who accepted its terms; the token itself is never shown."""
     experiment = setting.experiment
@@ -177,5 +184,5 @@ def packages(setting: Setting) -> Iterator[Finding]:
 CHECKS: tuple[Check, ...] = (
     *(gpus, machine, image),
     *(cluster.programs, cluster.controller, cluster.partitions),
-    *(writing, room, token),
+    *(writing, room, hub, token),
 )

@@ -70,7 +70,12 @@ def partitions(setting: Setting) -> Iterator[Finding]:
     if setting.executor != "slurm":
         return
     answer = ask("sinfo", "-h", "-o", "%P|%D|%G|%m|%c|%l")
-    if answer is None or not answer.good:  # the other checks say why
+    if answer is None:  # `programs` says so
+        return
+    if not answer.good or not answer.text:
+        yield Finding(
+            "missing", "partitions", f"sinfo lists none ({answer.error or 'no lines'})", "run again, or ask for help"
+        )
         return
     offered = [parse_nodes(line) for line in answer.text.splitlines()]
     takers: dict[str, list[str]] = defaultdict(list)
