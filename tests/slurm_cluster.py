@@ -73,6 +73,13 @@ class Slurm:
                 run(ROOT, "scontrol", "update", f"jobid={job}", "StartTime=now")
 
 
+def copy_of_a_clone(smoke: Path, folder: Path) -> Path:
+    """Everything but the cells."""
+    shutil.copytree(smoke, folder, ignore=shutil.ignore_patterns("cells", "*.sif", "locks", "logs"))
+    os.link(smoke / "containers/stgrpo.sif", folder / "containers/stgrpo.sif")
+    return folder
+
+
 class Training:
     """One cell's training in a clone of its own, by Snakemake, on Slurm.
 
@@ -94,9 +101,7 @@ class Training:
         change: Callable[[Path], object] = lambda folder: None,
         **keys,
     ) -> None:
-        shutil.copytree(smoke, folder, ignore=shutil.ignore_patterns("cells", "*.sif", "locks", "logs"))
-        os.link(smoke / "containers/stgrpo.sif", folder / "containers/stgrpo.sif")
-        change(folder)
+        change(copy_of_a_clone(smoke, folder))
         self.folder, self.cell = folder, folder / f"results/smoke/cells/{cell}/seed0"
         config = [*SMOKE, f"scales={json.dumps({'smoke': keys})}"]
         self.process = subprocess.Popen(

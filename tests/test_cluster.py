@@ -3,10 +3,11 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from slurm_cluster import OFFLINE, PROFILE, SMOKE, Slurm, run, snakemake, weights
+from slurm_cluster import OFFLINE, PROFILE, SMOKE, Slurm, copy_of_a_clone, run, snakemake, wait_for, weights
 from support import ROOT
 
 pytestmark = pytest.mark.cluster
@@ -129,3 +130,19 @@ def test_a_scale_that_asks_for_more_than_the_cluster_has_is_refused_at_once(smok
     assert done.returncode != 0
     assert "partitions: none takes train, a job of 8 GPUs" in said
     assert not submitted(said)
+
+
+def test_launch_trains_a_cell_outside_snakemake_which_takes_it_over(smoke: Path, slurm: Slurm, tmp_path: Path):
+    clone = copy_of_a_clone(smoke, tmp_path / "clone")
+    cell = clone / CELLS / "grpo/seed0"
+    said = run(clone, sys.executable, "-m", "stgrpo", "launch", "grpo", "--scale", "smoke")
+    assert said.returncode == 0, said.stdout + said.stderr
+    number = re.search(r"submitted as job (\d+)", said.stdout)
+    assert number
+    wait_for((cell / "train.json").exists, 180, "the training has not ended")
+    assert weights(cell) == weights(smoke / CELLS / "grpo/seed0")
+    block = json.loads((cell / "train.json").read_text())["provenance"]
+    assert block["slurm"]["SLURM_JOB_ID"] == number[1]
+    assert block["image"]["sha256"] == (clone / "containers/stgrpo.sif.sha256").read_text().split()[0]
+    plan = snakemake(clone, f"{CELLS}/grpo/seed0/train.json", "-n", *SMOKE)
+    assert "Nothing to be done" in plan

@@ -65,6 +65,10 @@ def test_finished_run_has_nothing_to_do(clone: Path):
     assert planned(clone, "results/table2.tex") == {}
 
 
+def test_prefetch_is_all_that_needs_the_internet_and_nothing_else(clone: Path):
+    assert planned(clone, "prefetch", "--forceall") == {"world": 7, "fetch": 7, "prefetch": 1}
+
+
 def lines(path: Path) -> list[dict]:
     return [json.loads(text) for text in path.read_text().splitlines()]
 
