@@ -209,6 +209,7 @@ def inputs(tmp_path_factory, questions, scores, policy_path) -> dict[str, Path]:
     return as_files(tmp_path_factory.mktemp("inputs"), questions, scores, policy_path)
 
 
+@pytest.mark.slow
 def test_slices_of_time_end_bit_for_bit_like_one_undisturbed_run(tmp_path, inputs):
     """Each has time for one step, which it always takes; so there are checkpoints at steps that had none before."""
     calm, sliced = tmp_path / "calm", tmp_path / "sliced"
@@ -245,6 +246,7 @@ def die(out: Path, inputs, job: str) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_a_training_that_dies_twice_in_the_same_step_is_refused_before_torch_is_read(tmp_path, inputs):
     die(tmp_path, inputs, "7")
     again = "attempt 1: Slurm job 7 on n1, from step 0, died in step 1; Slurm started it again"
@@ -264,6 +266,7 @@ def test_a_training_that_dies_twice_in_the_same_step_is_refused_before_torch_is_
     finish(start_verb(SPEC, tmp_path, inputs, *MORE))
 
 
+@pytest.mark.slow
 def test_what_an_earlier_start_of_the_job_finishes_is_not_trained_again(tmp_path, inputs):
     first = start_verb(SPEC, tmp_path, inputs, *MORE, SLURM_JOB_ID="12")
     wait_for((tmp_path / "state" / "attempts.json").exists, first)

@@ -113,6 +113,30 @@ def test_a_job_trains_and_what_is_trained_is_not_submitted_again(clone, capsys):
     assert f"{CELL}/train.json: trained already" in capsys.readouterr().err
 
 
+@pytest.mark.cluster
+def test_a_job_of_two_nodes_trains_on_slurm(clone, slurm, capsys, monkeypatch):
+    """Submitit's srun starts the ranks; the nodes' names resolve nowhere."""
+    raw: dict[str, Any] = yaml.safe_load((clone / "config.yaml").read_text())
+    scale = raw["scales"]["smoke"]
+    scale |= {"nodes": 2, "processes": 2, "micro_rows": 8, "needs": {**scale["needs"], "train": {"cpus": 2}}}
+    (clone / "config.yaml").write_text(yaml.safe_dump(raw))
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    assert main(["launch", "grpo", "--scale=smoke", "--slurm=partition=gpu"]) == 0
+    said = capsys.readouterr().out
+    job = re.search(r"submitted as job (\d+)", said)
+    out = clone / "results/smoke/cells/grpo/seed0"
+    end = time.monotonic() + 240
+    while not (out / "train.json").exists() and time.monotonic() < end:
+        time.sleep(0.2)
+    made = read_json(out / "train.json")["provenance"]
+    assert job and made["slurm"]["SLURM_JOB_ID"] == job[1]
+    assert made["slurm"]["SLURM_JOB_NODELIST"] == "n[1-2]"
+    assert (made["runtime"]["nodes"], made["runtime"]["processes"]) == (2, 2)
+    while not (ended := [row for row in slurm.finished() if row["JobId"] == job[1]]) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert [row["JobState"] for row in ended] == ["COMPLETED"]
+
+
 ONCE_MORE = """
 import json, os, pathlib, sys
 path = pathlib.Path(sys.argv[1])
