@@ -67,8 +67,11 @@ def test_its_nodes_slurmd_killed(
     training.reach(20)
     job = training.job()
     assert slurm.job(job)["NodeList"] == "n2"  # the less loaded one
+    orphan = int(re.findall(r"process (\d+)", (training.cell / "state/train/lock").read_text())[0])
+    os.kill(orphan, signal.SIGSTOP)  # or it would finish: without its slurmd a job goes on
     os.kill(int((slurm.state / "slurmd-n2.pid").read_text()), signal.SIGKILL)
-    wait_for(lambda: slurm.job(job)["JobState"] == "PENDING", 120, "the node is not given up")
+    wait_for(lambda: "which Slurm started before; waiting" in training.history(), 240, "it is not started again")
+    os.kill(orphan, signal.SIGKILL)
     training.end()
     assert slurm.job(job)["NodeList"] == "n1"
     assert f"Slurm job {job} on n2, from step 0, died in step" in training.history()
