@@ -105,13 +105,13 @@ def scorer() -> Scorer:
 def aucs(scorer: Scorer, count: int, shuffled: bool) -> Iterator[float]:
     """For each held-out video, the share of (showing, not showing) pairs of frames that are scored in order.
 
-    Shuffled: by a coin, the question is about the thing that is there in the other frames. A shape that is in no frame
-    would be no neutral question: a small thing is more easily taken for it than a large one.
+    Shuffled: every other 16 clips, which hold every colour and direction, are asked about the thing that is there in
+    the other frames. A shape that is in no frame would be no neutral question: a small thing is more easily taken for
+    it than a large one.
     """
-    rng = np.random.default_rng(0)
     for i in range(count):
         scene = world.scene(i, seed=900)
-        asked = scene.stand_in if shuffled and rng.random() < 0.5 else scene.shape
+        asked = scene.stand_in if shuffled and i // 16 % 2 else scene.shape
         frames = mp4.round_trip(scene.frames, world.FPS)
         (scores,) = score_video(scorer, frames, [world.question_text(world.FAMILIES[i % 2], asked)])
         visible = np.array(scene.visible)
