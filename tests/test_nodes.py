@@ -105,6 +105,13 @@ def test_a_wrong_number_of_ranks_is_one_line(tmp_path, start):
     assert not (tmp_path / "state").exists()
 
 
+def test_a_name_that_resolves_nowhere_is_one_line_at_once(tmp_path, start):
+    status, said = ends(start(tmp_path, MASTER_ADDR="n1.invalid"))
+    assert status == [2, 0, 0, 0], said
+    expected = "train: n1.invalid: a name without an address; set MASTER_ADDR to one of the first node's\n"
+    assert said == [expected, "", "", ""]
+
+
 def test_a_rank_that_fails_says_why_and_the_state_keeps_it(tmp_path, start):
     """Rank 1 fails; the others lose its connection. (srun would kill them.)"""
     ranks = start(tmp_path, PROBE_FAIL="bug")

@@ -55,7 +55,9 @@ def run(args: Namespace) -> None:
         print(shlex.join(command))
         return
     _refuse_if_done(out, spec)
-    training = Training(command, handed_over(Path(experiment.container)) if "apptainer" in command else {})
+    # What a user says about the ranks' meeting point (stgrpo.rl.nodes) would not survive `clean_env`.
+    told = {name: os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT") if name in os.environ}
+    training = Training(command, told | (handed_over(Path(experiment.container)) if "apptainer" in command else {}))
     job = _submit(training, args.executor, experiment, out / "logs" / "launch", options)
     print(f"{args.cell}, seed {args.seed}: submitted as job {job.job_id}; log: {job.paths.stdout}")
 

@@ -10,6 +10,7 @@ MASTER_PORT does. srun must get --kill-on-bad-exit=1: a rank that waits for a lo
 
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -84,6 +85,12 @@ def _meet(rank: int, size: int) -> Any:
 
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     where = f"rank {rank}: {address}:{port}"
+    try:
+        socket.getaddrinfo(address, port)
+    except OSError:
+        if rank != 0:
+            sys.exit()  # rank 0 says it
+        raise UserError(f"{address}: a name without an address; set MASTER_ADDR to one of the first node's") from None
     try:
         store = TCPStore(address, port, None, rank == 0, timeout=_GATHERING, wait_for_workers=False)
     except DistError as error:
