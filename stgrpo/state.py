@@ -5,6 +5,7 @@ moved aside, and the job starts anew. A lock keeps a second writer out; the kern
 Slurm starts a job again whose node it has lost, though the first start may still run there: for that one is waited.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -23,6 +24,7 @@ from stgrpo.files import read_json, sha256, write_json
 _CODE = Path(__file__).parent
 _KEY = "key.json"
 _PATIENCE = 300.0  # seconds, with an earlier start of the same job
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _GLANCE = 1.0  # seconds, in which somebody may merely look who works there
 _ELSEWHERE = {"commands", "data", "demo", "importance", "planning", "report"}  # what they made is an input, or nothing
 
@@ -36,12 +38,17 @@ def job_key(spec: str, inputs: Iterable[str | Path]) -> str:
     return digest.hexdigest()[:16]
 
 
+class StillRunning(UserError):
+    """Who works in the folder is an earlier start of the same Slurm job, on a node that Slurm has lost."""
+
+
 @contextmanager
 def state_folder(path: str | Path, key: str) -> Iterator[Path]:
     """The folder, locked, holding this key's state or nothing.
 
     Raises:
-        UserError: another process works in it.
+        StillRunning: an earlier start of this Slurm job works in it, and did not end within minutes.
+        UserError: another process works in it, or its file system knows no locks.
     """
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +66,8 @@ def _acquire(lock: TextIO, folder: Path) -> None:
         who = lock.read().strip() or "another process"
         ours = job is not None and who.endswith(_of_job(job))
         if time.monotonic() - began > (_PATIENCE if ours else _GLANCE):
-            raise UserError(f"{folder}: in use by {who}; wait for it, or end it, and run again")
+            error = StillRunning if ours else UserError
+            raise error(f"{folder}: in use by {who}; wait for it, or end it, and run again")
         if ours and not told:
             told = True
             print(
@@ -77,6 +85,13 @@ def _locked(lock: TextIO) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise UserError(
+            f"{lock.name}: this file system takes no locks ({error.strerror}); have it mounted with them (Lustre: the "
+            "option flock), or make results/ a link to one that has"
+        ) from None
     return True
 
 

@@ -1,7 +1,10 @@
 """A training that outlives its jobs: it ends before their time does, and what dies twice in the same step stops."""
 
+import errno
+import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +17,7 @@ from conftest import spec_of
 from test_files_state import holder
 from test_resume import STEPS, as_files, finish, history, start_verb, verb, wait_for
 
+from stgrpo.__main__ import main
 from stgrpo.errors import UserError
 from stgrpo.files import read_json, sha256
 from stgrpo.rl.attempts import Attempts, FullDisk, leave_word
@@ -44,8 +48,10 @@ BUDGETS = [
     (1.0, 20.0, 10.0, True, "1.5 * 30 + 20 > 60"),
     (1.0, 10.0, 20.0, True, "a checkpoint counts like a step"),
     (0.3, 0.0, 0.0, True, "20 s are always kept"),
-    (10.0, 300.0, None, False, "without a checkpoint seen, a tenth of the time: 1.5 * (300 + 60) + 20 < 600"),
-    (10.0, 330.0, None, True, "1.5 * (330 + 60) + 20 > 600"),
+    (10.0, 290.0, None, False, "without a checkpoint seen, a tenth of the time: 1.5 * (290 + 60) + 60 < 600"),
+    (10.0, 310.0, None, True, "1.5 * (310 + 60) + 60 > 600"),
+    (1440.0, 0.0, 57519.0, False, "1.5 * 57519 + 120 < 86400"),
+    (1440.0, 0.0, 57521.0, True, "1.5 * 57521 + 120 > 86400"),
 ]
 
 
@@ -266,6 +272,16 @@ def test_a_training_that_dies_twice_in_the_same_step_is_refused_before_torch_is_
     finish(start_verb(SPEC, tmp_path, inputs, *MORE))
 
 
+def test_an_orphan_that_works_on_costs_no_retry(tmp_path, inputs, monkeypatch, capsys):
+    """The job is put back into the queue, and looks again."""
+    monkeypatch.setattr("stgrpo.state._PATIENCE", 1.0)
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    with holder(tmp_path / "state", "12"), pytest.raises(SystemExit) as end:
+        main(verb(SPEC, tmp_path, inputs, *MORE, "--minutes=5"))
+    assert end.value.code == os.EX_TEMPFAIL
+    assert "the next job looks again" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_what_an_earlier_start_of_the_job_finishes_is_not_trained_again(tmp_path, inputs):
     first = start_verb(SPEC, tmp_path, inputs, *MORE, SLURM_JOB_ID="12")
@@ -280,3 +296,29 @@ def test_what_an_earlier_start_of_the_job_finishes_is_not_trained_again(tmp_path
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["lock"]
     again = finish(start_verb(SPEC, tmp_path, inputs, *MORE, SLURM_JOB_ID="13"))
     assert "wrote" in again, "another job trains when it is told to"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [(), ("--processes=2", "--micro-rows=4")], ids=["one process", "two ranks"])
+def test_slurms_warning_before_the_end_is_not_the_trainings_fault(tmp_path, inputs, ranks: tuple[str, ...]):
+    """SIGTERM comes to every process of a job that is cancelled or preempted, here in the same step twice."""
+    for job in ("11", "12"):
+        process = start_verb(SPEC, tmp_path, inputs, *MORE, *ranks, SLURM_JOB_ID=job)
+        wait_for(lambda: (tmp_path / "state" / "attempts.json").exists(), process)
+        wait_for(lambda job=job: f'"{job}"' in (tmp_path / "state" / "attempts.json").read_text(), process)
+        os.killpg(process.pid, signal.SIGTERM)
+        said = process.communicate(timeout=60)[0]
+        assert process.returncode == 1 and "interrupted; run again, and it goes on from step 0" in said
+        assert "Traceback" not in said
+    said = finish(start_verb(SPEC, tmp_path, inputs, *MORE, *ranks, SLURM_JOB_ID="13"))
+    assert "attempt 1: Slurm job 11" in said and "interrupted in step 1" in said
+    assert (tmp_path / "train.json").exists()
+
+
+def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserError, match="takes no locks .*Lustre"), state_folder(tmp_path, "key"):
+        pass

@@ -10,6 +10,7 @@ starts this verb once a rank.
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
@@ -40,7 +41,7 @@ from stgrpo.rl.checkpoints import (
 from stgrpo.rl.launch import launch
 from stgrpo.rl.nodes import train_together
 from stgrpo.specs import TrainSpec
-from stgrpo.state import job_key, prune, state_folder
+from stgrpo.state import StillRunning, job_key, prune, state_folder
 
 
 def register(parser: ArgumentParser) -> None:
@@ -64,10 +65,20 @@ def run(args: Namespace) -> None:
     """Hold the state's lock while the ranks train, then put the results in place."""
     spec = TrainSpec.parse(args.spec)
     work, lead = partial(_train, spec, args, process_start()), partial(_lead, spec, args)
-    if args.nodes > 1:
-        train_together(args.nodes, args.processes, work, lead, partial(leave_word, args.state))
-    else:
-        lead(lambda checkpoint: launch(work, (checkpoint,), args.processes))
+    # What Slurm sends before it takes a job back, or cancels it: no fault of the training's, as no Ctrl-C is.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if args.nodes > 1:
+            train_together(args.nodes, args.processes, work, lead, partial(leave_word, args.state))
+        else:
+            lead(lambda checkpoint: launch(work, (checkpoint,), args.processes))
+    except KeyboardInterrupt:
+        sys.exit(f"train: interrupted; run again, and it goes on from step {step_of(newest(args.state))}")
+    except StillRunning as error:
+        if args.minutes is None:
+            raise
+        print(f"{error}: the next job looks again")
+        sys.exit(os.EX_TEMPFAIL)
 
 
 def _lead(spec: TrainSpec, args: Namespace, start: Callable[[Path | None], None]) -> None:

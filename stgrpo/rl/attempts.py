@@ -142,7 +142,7 @@ class Attempts:
         """Whether Slurm started the job of an attempt again after it."""
         job = self.all[i].job
         following = self.all[i + 1].job if i + 1 < len(self.all) else self.job
-        return self.all[i].end == "died" and job is not None and job == following
+        return self.all[i].end in ("died", "interrupted") and job is not None and job == following
 
     def _fate(self, i: int) -> str:
         attempt = self.all[i]

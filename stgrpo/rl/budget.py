@@ -5,16 +5,16 @@ import time
 from pathlib import Path
 
 _SAFETY = 1.5
-_LATE = 20.0  # seconds
+_LATE = 20.0, 120.0  # seconds, at least and at most
 
 
 class Budget:
     """Whether a job's time holds one more step and the checkpoint after it.
 
-    Neither takes equally long every time, so that 1.5 times the longest of each is kept in reserve. So are 20 seconds,
-    because the job began before this process, with its launchers and its image. Until a checkpoint has been timed, one
-    is taken to need a tenth of the job's time. All times are seconds, instants are seconds of CLOCK_BOOTTIME, which all
-    processes of a machine share.
+    Neither takes equally long every time, so that 1.5 times the longest of each is kept in reserve. So is a tenth of
+    the job's time, but 20 seconds at least and 120 at most, because the job began before this process, with its
+    launchers and its image. Until a checkpoint has been timed, one is taken to need a tenth of the job's time. All
+    times are seconds, instants are seconds of CLOCK_BOOTTIME, which all processes of a machine share.
     """
 
     def __init__(self, began: float, minutes: float, written: float | None = None) -> None:
@@ -25,7 +25,8 @@ class Budget:
             minutes: the time that it has.
             written: what the newest checkpoint took to write, if there is one.
         """
-        self.end = began + 60 * minutes
+        least, most = _LATE
+        self.end = began + 60 * minutes - min(most, max(least, 6 * minutes))
         self.step, self.write = 0.0, 6 * minutes if written is None else written
         self._guessed = written is None
 
@@ -40,7 +41,7 @@ class Budget:
 
     def is_over(self) -> bool:
         """Whether a further step might not fit."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME) + _SAFETY * (self.step + self.write) + _LATE > self.end
+        return time.clock_gettime(time.CLOCK_BOOTTIME) + _SAFETY * (self.step + self.write) > self.end
 
 
 def process_start() -> float:

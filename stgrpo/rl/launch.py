@@ -148,7 +148,8 @@ def _rank(
 
 def _end_with(parent: int) -> None:
     """Let the kernel end this process when the launcher ends, however it ends: nobody may go on writing its state."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the launcher too, which ends the ranks
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the launcher too, which ends the ranks
+        signal.signal(number, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the line above
         os.kill(os.getpid(), signal.SIGKILL)

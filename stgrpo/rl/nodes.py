@@ -10,6 +10,7 @@ MASTER_PORT does. srun must get --kill-on-bad-exit=1: a rank that waits for a lo
 
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -141,6 +142,7 @@ def _dismiss(store: Any, size: int) -> None:
 def _follow(store: Any, work: Work, fail: Callable[[Exception], bool]) -> None:
     from torch.distributed import DistError  # pyright: ignore[reportPrivateImportUsage]
 
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it reaches rank 0 too, which ends the others
     try:
         word = json.loads(store.get(_WORD))
     except DistError:
