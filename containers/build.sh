@@ -5,7 +5,6 @@
 #                    registry, and no network inside the build; root, Debian 12 and its Python 3.11
 #   TORCH="..."      options for the installation of torch, such as an index that holds its builds without CUDA
 #   EXTRAS="..."     extras of pyproject.toml
-# Beside the image goes OUT.sif.sha256, from which results learn in what they were made.
 set -euo pipefail
 out=${1:?usage: containers/build.sh OUT.sif}
 base=${BASE:-docker}
@@ -37,7 +36,4 @@ debootstrap)
   ;;
 esac
 apptainer build --force "${binds[@]}" "${arguments[@]}" --mksquashfs-args "$squash" "$out.new" containers/stgrpo.def
-rm -f "$out.sha256"
 mv "$out.new" "$out"
-(cd "$(dirname "$out")" && sha256sum "$(basename "$out")" > "$(basename "$out").sha256")
-cat "$out.sha256"

@@ -13,11 +13,15 @@ from stgrpo.loading import load_experiment
 ROOT = Path(__file__).parent.parent
 
 
+def skip(reason: str) -> None:
+    """Skip a test for what the machine lacks; where nothing may be skipped, as in CI, fail."""
+    pytest.fail(reason) if os.environ.get("STGRPO_NO_SKIPS") else pytest.skip(reason)
+
+
 def need(program: str) -> None:
-    """Skip a test for which the machine lacks a program; where nothing may be skipped, as in CI, fail."""
+    """Skip a test for which the machine lacks a program."""
     if shutil.which(program) is None:
-        reason = f"{program} is not installed (make system installs it, as root on Debian)"
-        pytest.fail(reason) if os.environ.get("STGRPO_NO_SKIPS") else pytest.skip(reason)
+        skip(f"{program} is not installed (make system installs it, as root on Debian)")
 
 
 def copy_of_the_tree(folder: Path) -> Path:

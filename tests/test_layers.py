@@ -11,7 +11,7 @@ import stgrpo
 
 PACKAGE = Path(stgrpo.__file__).parent
 LAYERS = (
-    {"errors", "rules", "config", "loading", "records", "files", "provenance", "progress", "specs", "state"},
+    {"errors", "rules", "config", "loading", "records", "files", "provenance", "image", "progress", "specs", "state"},
     {"prompts", "answers"},
     {"policy", "importance", "variants", "video"},
     {"data", "rl", "benchmarks", "report", "demo"},

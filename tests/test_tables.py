@@ -147,7 +147,7 @@ def parsed(table: TableSpec, scores: list[Measured]) -> list[dict[str, str]]:
 
 
 def test_csv_columns():
-    names = "table,scale,row,column,cell,seed,value,standard_error,n,reported,delta,spec,trained,commit"
+    names = "table,scale,row,column,cell,seed,value,standard_error,n,reported,delta,spec,trained,commit,image"
     assert to_csv(TABLE, MEASURED).splitlines()[0] == names
     assert ",".join(CSV_COLUMNS) == names
 
@@ -178,6 +178,7 @@ def test_a_line_of_csv_says_where_its_number_comes_from():
         "spec": "bbbb",
         "trained": "b0b0",
         "commit": "c0ffee",
+        "image": "",
     }
 
 

@@ -81,6 +81,11 @@ def made_by(folder: Path, wanted: str) -> dict[str, Any]:
     return block
 
 
+def origin_of(path: Path) -> Path:
+    """Where the provenance of a result stands that is no JSON itself."""
+    return path.with_suffix(".provenance.json")
+
+
 def out_of_space(error: Exception) -> bool:
     """Whether an error says that a disk is full or a quota spent: by its number, or, in safetensors', by its words."""
     if isinstance(error, OSError) and error.errno in _FULL:

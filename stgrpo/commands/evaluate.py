@@ -1,14 +1,15 @@
 """Answer the questions of one part of a cell's evaluation, greedily; a killed run goes on after its last whole line.
 
-Writes: OUT, one prediction a line.
+Writes: OUT, one prediction a line, and its provenance beside it.
 """
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stgrpo.answers import extract
-from stgrpo.commands import add_spec, add_threads, made_by, model_files
-from stgrpo.files import read_records, write_records
+from stgrpo.commands import add_spec, add_threads, made_by, model_files, origin_of
+from stgrpo.files import read_records, write_json, write_records
+from stgrpo.provenance import provenance
 from stgrpo.records import Question
 from stgrpo.specs import EvalSpec
 from stgrpo.state import job_key, prune, state_folder
@@ -42,6 +43,7 @@ def run(args: Namespace) -> None:
         policy.model.eval()
         predictions = answer_all(spec, policy, asked, history)
         write_records(args.out, predictions)
+        write_json(origin_of(args.out), provenance(spec.hash()))
         prune(state)
     unparsed = sum(extract(p.text) is None for p in predictions)
     print(f"{args.out}: {len(predictions)} answers, {unparsed} without an answer tag")

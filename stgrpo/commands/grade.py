@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stgrpo.benchmarks.grading import grade
-from stgrpo.commands import MADE_BY
+from stgrpo.commands import MADE_BY, origin_of
 from stgrpo.files import read_json, read_records, write_json
 from stgrpo.provenance import provenance
 from stgrpo.records import Prediction, Question
@@ -36,6 +36,7 @@ def run(args: Namespace) -> None:
             "seed": args.seed,
             "scores": [score.to_row() for score in scores],
             "weights": read_json(args.policy / MADE_BY)["provenance"],
+            "evaluations": {path.stem: read_json(origin_of(path)) for path in args.predictions},
             "provenance": provenance(",".join(args.specs), seed=args.seed),
         },
     )

@@ -25,8 +25,8 @@ from stgrpo.commands import add_scale
 from stgrpo.config import Experiment, Resources
 from stgrpo.errors import UserError, suggest
 from stgrpo.files import read_json
+from stgrpo.image import environment
 from stgrpo.loading import read_experiment
-from stgrpo.provenance import handed_over
 from stgrpo.specs import TrainSpec, train_spec
 
 _WARNING = 3  # minutes before the end of a job at which submitit may have it warned
@@ -57,7 +57,9 @@ def run(args: Namespace) -> None:
     _refuse_if_done(out, spec)
     # What a user says about the ranks' meeting point (stgrpo.rl.nodes) would not survive `clean_env`.
     told = {name: os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT") if name in os.environ}
-    training = Training(command, told | (handed_over(Path(experiment.container)) if "apptainer" in command else {}))
+    if "apptainer" in command:
+        told |= environment(Path(experiment.container), experiment.scale)
+    training = Training(command, told)
     job = _submit(training, args.executor, experiment, out / "logs" / "launch", options)
     print(f"{args.cell}, seed {args.seed}: submitted as job {job.job_id}; log: {job.paths.stdout}")
 

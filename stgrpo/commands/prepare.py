@@ -1,6 +1,6 @@
 """Turn a fetched corpus or benchmark into questions; a row that cannot be used is set aside with its reason.
 
-Writes: OUT (one question a line) and ASIDE (a CSV for people, one row set aside a line).
+Writes: OUT (one question a line), its provenance beside it, and ASIDE (a CSV for people, one row set aside a line).
 """
 
 import csv
@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stgrpo.benchmarks import BENCHMARKS
-from stgrpo.commands import add_spec
+from stgrpo.commands import add_spec, origin_of
 from stgrpo.data import video_r1
 from stgrpo.errors import UserError, VideoError
-from stgrpo.files import replacing, write_records
+from stgrpo.files import replacing, write_json, write_records
 from stgrpo.progress import Progress
+from stgrpo.provenance import provenance
 from stgrpo.records import Question, SetAside
 from stgrpo.rules import FrameRule
 from stgrpo.specs import PrepareSpec
@@ -51,6 +52,7 @@ def prepare(spec: PrepareSpec, source: Path, out: Path, set_aside: Path) -> None
             f"stand in {set_aside}; fetch the source again (snakemake TARGET -R fetch)"
         )
     write_records(out, questions)
+    write_json(origin_of(out), provenance(spec.hash()))
     print(f"{out}: {len(questions)} questions, {len(aside)} rows set aside ({set_aside.name})")
 
 

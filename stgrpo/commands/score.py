@@ -1,15 +1,16 @@
 """Score every candidate frame of the training questions' videos (paper section 4); a video is embedded once.
 
-Writes: OUT, a parquet file with one row a question: id and the list of cosines.
+Writes: OUT, a parquet file with one row a question: id and the list of cosines; its provenance beside it.
 """
 
 from argparse import ArgumentParser, Namespace
 from itertools import groupby
 from pathlib import Path
 
-from stgrpo.commands import add_spec, add_threads
-from stgrpo.files import read_records, replacing
+from stgrpo.commands import add_spec, add_threads, origin_of
+from stgrpo.files import read_records, replacing, write_json
 from stgrpo.progress import Progress
+from stgrpo.provenance import provenance
 from stgrpo.records import FrameScores, Question
 from stgrpo.specs import ScoreSpec
 from stgrpo.video import FrameReader
@@ -42,4 +43,5 @@ def run(args: Namespace) -> None:
             progress.update(len(asked))
     with replacing(args.out) as temporary:
         pd.DataFrame([scored.to_row() for scored in found]).to_parquet(temporary, index=False)
+    write_json(origin_of(args.out), provenance(spec.hash()))
     print(f"{args.out}: {len(found)} questions scored")

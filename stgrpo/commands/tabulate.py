@@ -43,6 +43,7 @@ def run(args: Namespace) -> None:
 
 def _read(path: Path) -> Iterator[Measured]:
     metrics = read_json(path)
+    images = {block["image"]["sha256"] or "" for block in metrics["evaluations"].values() if block["image"]}
     for score in metrics["scores"]:
         yield Measured(
             cell=metrics["cell"],
@@ -54,4 +55,5 @@ def _read(path: Path) -> Iterator[Measured]:
             spec=metrics["provenance"]["spec"],
             trained=metrics["weights"]["spec"],
             commit=(metrics["weights"]["commit"] or "") + ("-dirty" if metrics["weights"]["dirty"] else ""),
+            image=" ".join(sorted(images)),
         )

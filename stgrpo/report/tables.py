@@ -38,12 +38,20 @@ CSV_COLUMNS = (
     "spec",
     "trained",
     "commit",
+    "image",
 )
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One benchmark's score of one cell and seed; hashes of its EvalSpec and its weights' spec, commit that trained."""
+    """One benchmark's score of one cell and seed; where it comes from.
+
+    Attributes:
+        spec: hash of the EvalSpec.
+        trained: hash of the spec of the weights.
+        commit: of the code that trained.
+        image: SHA-256 of the image that answered, empty without one.
+    """
 
     cell: str
     seed: int
@@ -54,6 +62,7 @@ class Measured:
     spec: str
     trained: str
     commit: str
+    image: str = ""
 
 
 def to_csv(table: TableSpec, measured: Sequence[Measured]) -> str:
@@ -80,6 +89,7 @@ def to_csv(table: TableSpec, measured: Sequence[Measured]) -> str:
                         "spec": m.spec,
                         "trained": m.trained,
                         "commit": m.commit,
+                        "image": m.image,
                     }
                 )
     return out.getvalue()
@@ -172,4 +182,5 @@ def _means(found: Sequence[Measured], column: Column) -> Iterator[Measured]:
             spec=parts[0].spec,
             trained=parts[0].trained,
             commit=parts[0].commit,
+            image=parts[0].image,
         )

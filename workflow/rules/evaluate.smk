@@ -9,7 +9,8 @@ rule evaluate:
         policy=policy_of_cell,
         questions=questions_of_part,
     output:
-        "results/<scale>/cells/{cell}/seed{seed}/eval/{part}.jsonl",
+        predictions="results/<scale>/cells/{cell}/seed{seed}/eval/{part}.jsonl",
+        provenance="results/<scale>/cells/{cell}/seed{seed}/eval/{part}.provenance.json",
     log:
         "results/<scale>/cells/{cell}/seed{seed}/logs/evaluate-{part}.log",
     benchmark:
@@ -27,7 +28,7 @@ rule evaluate:
     shell:
         "python -m stgrpo evaluate --spec {params.spec:q} --threads {threads}"
         " --policy {input.policy:q} --questions {input.questions:q}"
-        " --state {params.state:q} --out {output:q} > {log:q} 2>&1"
+        " --state {params.state:q} --out {output.predictions:q} > {log:q} 2>&1"
 
 
 rule grade:

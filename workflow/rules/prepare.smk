@@ -9,6 +9,7 @@ rule prepare:
         lock_of_questions,
     output:
         questions="results/<scale>/questions/{questions}.jsonl",
+        provenance="results/<scale>/questions/{questions}.provenance.json",
         aside=report(
             "results/<scale>/questions/{questions}.aside.csv",
             category="Rows set aside",

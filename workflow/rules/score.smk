@@ -9,7 +9,8 @@ rule score:
         questions="results/<scale>/questions/train.jsonl",
         scorer="results/<scale>/scorer",
     output:
-        "results/<scale>/scores/train.parquet",
+        scores="results/<scale>/scores/train.parquet",
+        provenance="results/<scale>/scores/train.provenance.json",
     log:
         "results/<scale>/logs/score.log",
     benchmark:
@@ -23,5 +24,5 @@ rule score:
         spec=score_spec,
     shell:
         "python -m stgrpo score --spec {params.spec:q} --threads {threads}"
-        " --questions {input.questions:q} --scorer {input.scorer:q} --out {output:q}"
+        " --questions {input.questions:q} --scorer {input.scorer:q} --out {output.scores:q}"
         " > {log:q} 2>&1"
