@@ -49,6 +49,8 @@ CONFIGURATIONS = [
     (
         lambda raw: raw["cells"]["st-grpo-m4g2"].update(generations=3),
         "config.yaml: cells.st-grpo-m4g2: variants * generations = 12, but a step of scale 'demo' holds 32 answers; "
+        "use a product that divides 32\n"
+        "config.yaml: cells.st-grpo-m4g2: variants * generations = 12, but a step of scale 'paper' holds 32 answers; "
         "use a product that divides 32",
     ),
     (
@@ -57,7 +59,7 @@ CONFIGURATIONS = [
     ),
     (
         lambda raw: raw["scales"]["demo"].update(processes=3),
-        "config.yaml: scales.demo: micro_rows = 32 times processes = 3 does not divide 32 answers a step",
+        "config.yaml: scales.demo: micro_rows = 32 times nodes * processes = 3 does not divide 32 answers a step",
     ),
     (
         lambda raw: raw["tables"]["table4"].update(averages=[{"title": "Avg.", "over": ["videome"]}]),
