@@ -1,28 +1,53 @@
 """What `doctor` finds and `refuse` refuses. For GPUs and clusters that cannot be here stand programs that print it."""
 
+import errno
+import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from slurm_cluster import Slurm
-from support import ROOT, experiment
+from support import ROOT, copy_of_the_tree, experiment
 
+from stgrpo import specs
 from stgrpo.__main__ import main
-from stgrpo.config import Experiment, Resources
+from stgrpo.config import Experiment, Need, Resources
 from stgrpo.errors import UserError
 from stgrpo.files import write_json
 from stgrpo.planning import checks, cluster
 from stgrpo.planning.checks import refuse
 from stgrpo.planning.cluster import Nodes, parse_nodes
 from stgrpo.planning.findings import Executor, Finding, Setting, ask
+from stgrpo.planning.work import Demand, Work, configured, count_gpus, work_of_jobs, work_of_scale
 
 
 def of(chosen: Experiment, executor: Executor = "local") -> Setting:
     """Everything of a scale is to be done, on Slurm in the image."""
-    return Setting(chosen, executor, executor == "slurm", chosen.active.needs)
+    needs: dict[Need, Demand] = {kind: configured(chosen.active, kind) for kind in chosen.active.needs}
+    trainings = [(cell, seed) for cell in chosen.trainable for seed in chosen.active.seeds]
+    return Setting(chosen, executor, executor == "slurm", Work(needs, ["mmvu", "videommmu"], trainings))
+
+
+def only_training(setting: Setting, **changes) -> Setting:
+    """With a training that asks for something else than config.yaml says."""
+    demand = replace(setting.work.needs["train"], **changes)
+    return replace(setting, work=replace(setting.work, needs={"train": demand}))
+
+
+def job(rule: str, threads: int | str = 1, wildcards: dict | None = None, **resources) -> SimpleNamespace:
+    """One of Snakemake's, as far as it is looked at."""
+    names = SimpleNamespace(**(wildcards or {}))
+    return SimpleNamespace(rule=SimpleNamespace(name=rule), threads=threads, wildcards=names, resources=resources)
+
+
+def training(cell: str, **resources) -> SimpleNamespace:
+    return job("train", 32, {"cell": cell, "seed": "0"}, **resources)
 
 
 HERE = of(experiment("demo"))
@@ -156,21 +181,39 @@ def test_the_controller(programs):
     assert "Could not establish a configuration source" in said(cluster.controller, SLURM)[0][1]
 
 
-@pytest.mark.parametrize(("age", "levels"), [(300, ["ok"]), (120, ["ok"]), (60, ["ok", "note"])])
+@pytest.mark.parametrize(("age", "levels"), [(300, ["ok"]), (299, ["ok", "note"]), (60, ["ok", "note"])])
 def test_squeue_that_forgets_at_once_is_told(programs, age: int, levels: list[str]):
     programs("scontrol", f"Slurmctld(primary) at head is UP\nMinJobAge               = {age} sec")
     found = said(cluster.controller, SLURM)
     assert [level for level, _ in found] == levels
-    assert found[0][1] == "Slurmctld(primary) at head is UP"
+    assert found[0][1] == "slurmctld is up"
     assert all(f"after {age} s (MinJobAge)" in text for _, text in found[1:])
+
+
+HABITS = [
+    ("PreemptMode             = REQUEUE\nJobRequeue              = 1", ""),
+    ("PreemptMode             = GANG,SUSPEND", ""),
+    ("PreemptMode             = CANCEL", "if a job is PREEMPTED, interrupt Snakemake and start it again"),
+    ("JobRequeue              = 0", "keep slurm-requeue: true in the profile"),
+]
+
+
+@pytest.mark.parametrize(("config", "todo"), HABITS)
+def test_what_slurm_does_to_jobs_that_make_way_is_told(programs, config: str, todo: str):
+    programs("scontrol", f"Slurmctld(primary) at head is UP\n{config}\nMinJobAge               = 300 sec")
+    first, *notes = said(cluster.controller, SLURM)
+    assert first == ("ok", "slurmctld is up")
+    assert [level for level, _ in notes] == ["note"] * bool(todo)
+    assert all(todo in text for _, text in notes)
 
 
 LINES = [
     (H100, Nodes("gpu", True, 8, 4, 512000, 64, 2880)),
-    ("cpu|100|(null)|191000+|48+|infinite", Nodes("cpu", False, 100, 0, 191000, 48, None)),
+    ("cpu|100|(null)|191000|48|infinite", Nodes("cpu", False, 100, 0, 191000, 48, None)),
     ("mix|2|gpu:a100:2,gpu:v100:4,shard:8|64000|16|30:00", Nodes("mix", False, 2, 6, 64000, 16, 30)),
     ("old|1|gpu:4|64000|16|4:00:00", Nodes("old", False, 1, 4, 64000, 16, 240)),
     ("mig|1|gpu:nvidia_a100_1g.10gb:7(S:0)|64000|16|1-12:30:00", Nodes("mig", False, 1, 7, 64000, 16, 2190)),
+    ("idle|1|gpu:a100:no_consume:4|64000|16|4:00:00", Nodes("idle", False, 1, 4, 64000, 16, 240)),
     ("odd|1|craynetwork:4|64000|16|n/a", Nodes("odd", False, 1, 0, 64000, 16, None)),
 ]
 
@@ -222,6 +265,26 @@ def test_a_training_over_more_nodes_than_there_are(programs):
     assert "a job of 9 x 4 GPUs" in str(missing)
 
 
+def test_a_mixed_partition_takes_what_its_larger_nodes_take(tmp_path: Path):
+    """Only --exact tells them apart; without it sinfo answers for all with the smallest of them and a plus."""
+    mixed = f"{H100.replace('512000', '192000')}\n{H100}"
+    merged = H100.replace("|8|", "|16|").replace("512000", "192000+")
+    program = tmp_path / "bin" / "sinfo"
+    program.write_text(f"""#!/bin/sh\ncase "$*" in *--exact*) echo '{mixed}' ;; *) echo '{merged}' ;; esac\n""")
+    program.chmod(0o755)
+    assert said(cluster.partitions, SLURM) == [("ok", "gpu for prepare, score, train, evaluate")]
+
+
+def test_a_training_over_nodes_that_differ(programs):
+    """Eight of one kind and eight of another are sixteen; those of another partition are not among them."""
+    programs("sinfo", f"{H100}\n{H100.replace('512000', '768000')}\n{H100.replace('gpu*', 'other')}")
+    assert said(cluster.partitions, only_training(SLURM, nodes=16)) == [("ok", "gpu for train")]
+    assert said(cluster.partitions, only_training(SLURM, nodes=17))[0][0] == "missing"
+    too_small = H100.replace("512000", "192000")
+    programs("sinfo", f"{H100}\n{too_small}")
+    assert said(cluster.partitions, only_training(SLURM, nodes=9))[0][0] == "missing"
+
+
 def test_jobs_that_only_another_than_the_default_partition_takes(programs):
     programs("sinfo", f"cpu*|10|(null)|512000|64|infinite\n{H100.replace('*', '')}")
     found = said(cluster.partitions, SLURM)
@@ -237,7 +300,7 @@ def test_on_a_real_slurm(slurm: Slurm, monkeypatch):
     monkeypatch.setenv("PATH", PATH)
     smoke = of(experiment("smoke"), "slurm")
     assert [found.level for found in cluster.programs(smoke)] == ["ok"]
-    assert " is UP" in str(only(cluster.controller(smoke)))
+    assert str(only(cluster.controller(smoke))) == "slurmctld is up"
     assert str(only(cluster.partitions(smoke))).endswith(" for world, prepare, warm, score, train, evaluate")
     missing = only(found for found in cluster.partitions(SLURM) if found.level == "missing")
     assert "the largest nodes are 2 x 4 GPUs, 16 CPUs, 64000 MB, 1440 min in 'gpu';" in str(missing)
@@ -304,6 +367,28 @@ def weigh(count: int) -> None:
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
 
 
+def test_a_disk_that_takes_no_locks_is_refused(monkeypatch):
+    Path("results").mkdir()
+    assert said(checks.locks, HERE) == [("ok", "files in it can be locked")]
+
+    def refused(*_) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    (found,) = checks.locks(HERE)
+    assert (found.level, found.subject) == ("missing", "results/")
+    assert str(found).startswith("results takes no locks (Function not implemented); mount it with locks (Lustre: -o f")
+    assert list(Path("results").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_not_tried_for_locks(monkeypatch):
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.chdir(folder)
+        Path(folder).chmod(0o555)
+        assert as_nobody(lambda: said(checks.locks, HERE) == [])
+        monkeypatch.undo()
+
+
 def test_disk_that_is_unknown_enough_or_too_small():
     assert said(checks.room, HERE) == [("note", "its peak is unknown until the policy to start from is there")]
     weigh(1000)
@@ -315,7 +400,42 @@ def test_disk_that_is_unknown_enough_or_too_small():
     weigh(10**12)
     ((level, text),) = said(checks.room, HERE)
     assert level == "missing"
-    assert "TiB more side by side; free some, make results/ a link to a larger disk, or run fewer" in text
+    assert text.endswith("TiB more at its peak; free some, or make results/ a link to a larger disk")
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """So many bytes free."""
+    usage = SimpleNamespace(free=count)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+
+
+def test_one_training_that_fits_is_no_matter_of_the_others(monkeypatch):
+    """Each needs three checkpoints of three copies in fp32: 36,000 bytes at its peak."""
+    weigh(1000)
+    leave(monkeypatch, 36_001)
+    ((level, text),) = said(checks.room, HERE)
+    assert level == "note"
+    assert text.startswith("35.2 KiB are free, the 11 trainings left need 387 KiB more side by side; free some, make")
+    one = replace(HERE, work=work_of_jobs(HERE.experiment, [training("grpo")]))
+    assert said(checks.room, one) == [("ok", "35.2 KiB are free, the trainings left need 35.2 KiB more")]
+    refuse(HERE.experiment, "local", False, [training("grpo"), training("st-grpo")])
+    leave(monkeypatch, 36_000)
+    with pytest.raises(UserError, match=r"disk: 35.2 KiB are free, a training needs 35.2 KiB more at its peak"):
+        refuse(HERE.experiment, "local", False, [training("grpo")])
+    refuse(HERE.experiment, "local", False, [job("evaluate")])
+
+
+def test_a_training_that_runs_again_needs_its_disk_again(monkeypatch):
+    weigh(1000)
+    leave(monkeypatch, 36_000)
+    spec = specs.train_spec(HERE.experiment, "grpo", 0)
+    folder = Path("results/demo/cells/grpo/seed0")
+    for name in ("model", "train.jsonl", "rollouts.jsonl"):
+        (folder / name).mkdir(parents=True)
+    write_json(folder / "train.json", {"spec": spec.model_dump(), "provenance": {"spec": spec.hash()}})
+    assert ("grpo", 0) not in work_of_scale(HERE.experiment).trainings
+    again = replace(HERE, work=work_of_jobs(HERE.experiment, [training("grpo")]))
+    assert said(checks.room, again)[0][0] == "missing"
 
 
 # The Hub.
@@ -337,8 +457,53 @@ def test_what_is_gated_needs_a_token(monkeypatch):
 
 
 def test_what_was_fetched_needs_no_token():
+    assert "videommmu" in work_of_scale(PAPER.experiment).sources
     write_json("resources/paper/videommmu.json", {})
-    assert said(checks.token, PAPER) == []
+    lacking = work_of_scale(PAPER.experiment)
+    assert lacking.sources == [
+        *("qwen2.5-vl-7b", "llava-onevision-0.5b", "video-r1"),
+        *("videomme", "vsibench", "perceptiontest", "tempcompass", "mmvu"),
+    ]
+    assert said(checks.token, replace(PAPER, work=lacking)) == []
+
+
+# What is to be done.
+
+
+def test_the_most_that_snakemakes_jobs_ask_for():
+    """As --set-resources has it, where it is known before the job starts."""
+    chosen = experiment("paper")
+    jobs = [
+        training("grpo", gpu=2, mem_mb=1000, runtime=480, nodes=1),
+        training("st-grpo", gpu=1, mem_mb="<TBD>", runtime=60, nodes=1),
+        job("warm_policy"),  # not at this scale
+        job("fetch", 4, {"source": "mmvu"}),
+        job("fetch", 4, {"source": "video-r1"}),
+        job("evaluate", "<TBD>", gpu="<TBD>"),
+        job("grade"),
+    ]
+    work = work_of_jobs(chosen, iter(jobs))
+    assert work.needs == {
+        "train": Demand(2, 32, 240_000, 480, 1),  # memory as configured
+        "fetch": Demand(0, 4, 2000, 30),
+        "evaluate": Demand(1, 8, 64_000, 720),
+    }
+    assert list(work.needs) == ["fetch", "train", "evaluate"]
+    assert (work.sources, work.trainings) == (["mmvu", "video-r1"], [("grpo", 0), ("st-grpo", 0)])
+
+
+def test_a_training_over_nodes_as_snakemake_asks_for_it():
+    """Its threads are one task's, its GPUs are in the words of Slurm."""
+    nodes = {"nodes": 3, "tasks_per_node": 4, "mpi": "srun", "gres": "gpu:a100:4"}
+    several = job("train", 8, {"cell": "grpo", "seed": "0"}, mem_mb=1, runtime=2, **nodes)
+    assert work_of_jobs(experiment("paper"), [several]).needs["train"] == Demand(4, 32, 1, 2, 3)
+    assert [count_gpus(text) for text in ("", "gpu:2", "gpu:a100:no_consume:4", "shard:8")] == [0, 2, 4, 0]
+
+
+def test_a_run_that_fetches_what_is_free_needs_no_token():
+    with pytest.raises(UserError) as refusal:
+        refuse(experiment("paper"), "local", False, [job("fetch", 4, {"source": "mmvu"})])
+    assert [line.split(":")[0] for line in str(refusal.value).splitlines()[1:]] == ["  hub"]
 
 
 # All of it.
@@ -355,22 +520,24 @@ def test_other_versions_than_the_measured_ones_are_told(monkeypatch, tmp_path: P
 
 
 def test_refuse_says_what_is_missing_and_nothing_else():
-    refuse(experiment("demo"), "local", False, ["world", "train"])
+    refuse(experiment("demo"), "local", False, [job("world"), training("grpo")])
     with pytest.raises(UserError) as refusal:
-        refuse(experiment("paper"), "local", False, ["fetch", "train", "tabulate"])
+        jobs = [job("fetch", 4, {"source": "videommmu"}), training("grpo"), job("tabulate")]
+        refuse(experiment("paper"), "local", False, jobs)
     first, *lines = str(refusal.value).splitlines()
     assert first == "scale 'paper' cannot run here:"
     assert [line.split(":")[0] for line in lines] == ["  GPUs", "  hub", "  token"]
 
 
 def test_a_run_that_only_fetches_or_tabulates_needs_no_gpu(monkeypatch):
-    refuse(experiment("paper"), "local", False, ["tabulate", "publish", "all"])
+    refuse(experiment("paper"), "local", False, [job("tabulate"), job("publish"), job("all")])
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     with pytest.raises(UserError) as refusal:
-        refuse(experiment("paper"), "local", False, ["fetch", "prefetch"])
+        refuse(experiment("paper"), "local", False, [job("fetch", 4, {"source": "mmvu"}), job("prefetch")])
     assert "GPU" not in str(refusal.value)
     with pytest.raises(UserError, match="GPUs: 0, a job of scale 'paper' needs 1"):
-        refuse(experiment("paper"), "local", False, ["evaluate", "grade"])
+        refuse(experiment("paper"), "local", False, [job("evaluate"), job("grade")])
+    refuse(experiment("paper"), "local", False, [job("evaluate", gpu=0)])  # --set-resources evaluate:gpu=0
 
 
 def test_the_verb_ends_with_1_if_anything_is_missing(capsys):
@@ -398,3 +565,23 @@ def test_a_program_that_is_no_program_is_none(programs, tmp_path: Path):
     answer = ask("nvidia-smi")
     assert answer is not None
     assert (answer.good, answer.text, answer.error) == (False, "a", "b")
+
+
+@pytest.mark.workflow
+def test_snakemake_says_why_and_leaves_nothing_behind(tmp_path: Path, monkeypatch):
+    """Twice: no lock stays. No line of ours is named, nor what this run does not do, and --set-resources counts."""
+    monkeypatch.setenv("PATH", PATH)
+    clone = copy_of_the_tree(tmp_path / "clone")
+
+    def lines(*words: str) -> list[str]:
+        words = ("snakemake", *words, "--cores=2", "--config", "scale=paper")
+        done = subprocess.run(words, cwd=clone, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        _, _, refusal = (done.stdout + done.stderr).partition("scale 'paper' cannot run here:\n")
+        return [line.split(":")[0] for line in refusal.splitlines()]
+
+    none = ["--set-resources", "train:gpu=0", "score:gpu=0", "evaluate:gpu=0"]
+    for _ in range(2):
+        assert lines(*none) == ["  hub", "  token"]
+    assert lines(*none[:1], "train:gpu=999", *none[2:]) == ["  GPUs", "  hub", "  token"]
+    assert lines("resources/paper/mmvu.json") == ["  hub"]

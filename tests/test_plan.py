@@ -30,8 +30,9 @@ from stgrpo.planning import disk as disk_module
 from stgrpo.planning.cost import longest_chain, what_is_left
 from stgrpo.planning.differences import differences
 from stgrpo.planning.disk import disk, parameters
-from stgrpo.planning.standing import Run, Standing, all_runs, count_lines, pending
+from stgrpo.planning.standing import Run, Standing, all_runs, count_lines
 from stgrpo.planning.text import duration, size
+from stgrpo.planning.work import Work, work_of_scale
 from stgrpo.provenance import provenance
 
 slow = pytest.mark.slow
@@ -139,7 +140,7 @@ DONE = {"base": ["done"] * 3, "grpo": ["done"] * 4, "st-grpo-stochastic": ["done
 @slow
 def test_what_the_verbs_finished_is_done(project: Path, capsys):
     assert statuses() == DONE
-    assert pending(read_experiment()) == {}
+    assert work_of_scale(read_experiment()) == Work({}, [], [])
     text = plan(capsys)
     assert "Scale smoke: 3 cells x 1 seed, 2 trainings, 6 evaluations (2 parts a run)" in text
     assert "Nothing is left to train or to evaluate." in text
@@ -188,7 +189,7 @@ def test_changed_evaluation_leaves_the_training_done(project: Path):
     configure(project, lambda raw: raw["scales"]["smoke"]["evaluation"].update(max_tokens=8))
     assert statuses()["grpo"] == ["done", "stale", "stale", "stale"]
     assert run_of("grpo").evaluation["first"].why == ("prompt, max_tokens, frames or questions of the evaluation",)
-    assert set(pending(read_experiment())) == {"evaluate"}
+    assert set(work_of_scale(read_experiment()).needs) == {"evaluate"}
 
 
 @slow
@@ -444,6 +445,7 @@ def test_the_peak_is_three_checkpoints_a_training(tmp_path: Path, monkeypatch, s
     assert (found.parameters, found.checkpoint, found.held) == (1001, 1001 * 4 * copies, 3)
     assert (found.peak, found.present) == (3 * 3 * 1001 * 4 * copies, 0)
     assert found.needed == found.peak
+    assert found.largest == found.peak / 3
 
 
 def test_what_is_trained_holds_its_weights_only(tmp_path: Path, monkeypatch):
@@ -462,6 +464,7 @@ def test_what_is_trained_holds_its_weights_only(tmp_path: Path, monkeypatch):
     assert found.peak == 4000 + 2 * (2 * 12000 + 4000)
     stored = sum(path.stat().st_size for path in (CELLS / "grpo/seed0/model").iterdir())  # 16 bits and two headers
     assert found.present == stored + 700
+    assert found.largest == 2 * 12000 + 4000  # dr-grpo, of which nothing stands
 
 
 def test_damaged_weights_are_one_line(tmp_path: Path):

@@ -11,7 +11,7 @@ from stgrpo.commands import add_scale
 from stgrpo.loading import read_experiment
 from stgrpo.planning.checks import diagnose
 from stgrpo.planning.findings import Setting
-from stgrpo.planning.standing import pending
+from stgrpo.planning.work import work_of_scale
 
 _LINES = TextWrapper(100, break_long_words=False, break_on_hyphens=False)  # what a person copies stays whole
 
@@ -29,7 +29,7 @@ def run(args: Namespace) -> None:
     """Check and print."""
     experiment = read_experiment(args.scale)
     container = args.container or args.executor == "slurm"
-    findings = diagnose(Setting(experiment, args.executor, container, pending(experiment)))
+    findings = diagnose(Setting(experiment, args.executor, container, work_of_scale(experiment)))
     width = max(len(finding.subject) for finding in findings)
     print(f"Scale {experiment.scale}, executor {args.executor}:\n")
     for finding in findings:

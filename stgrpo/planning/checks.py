@@ -1,19 +1,24 @@
 """What this machine and configuration lack for the active scale; each check is a function that yields its findings."""
 
 import csv
+import fcntl
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
 
-from stgrpo.config import Experiment, Need, Resources
+from stgrpo.config import Experiment
 from stgrpo.errors import UserError
 from stgrpo.planning import cluster
 from stgrpo.planning.disk import disk, existing, free_space
 from stgrpo.planning.findings import Executor, Finding, Setting, ask
-from stgrpo.planning.standing import all_runs
+from stgrpo.planning.standing import Run, Standing, all_runs
 from stgrpo.planning.text import size
+from stgrpo.planning.work import work_of_jobs
 
 _ROOT = Path(__file__).parent.parent.parent
 _SOURCES = _ROOT / "workflow" / "resources" / "sources.csv"
@@ -29,20 +34,19 @@ def diagnose(setting: Setting) -> list[Finding]:
     return [finding for check in (*CHECKS, packages) for finding in check(setting)]
 
 
-def refuse(experiment: Experiment, executor: Executor, container: bool, kinds: Collection[str]) -> None:
+def refuse(experiment: Experiment, executor: Executor, container: bool, jobs: Iterable[Any]) -> None:
     """Stop a run that cannot work before it starts anything.
 
     Args:
         experiment: the configuration.
         executor: where its jobs run.
         container: whether they run in the image.
-        kinds: of jobs that this run has, by the names of their needs; to fetch or to tabulate takes no GPU.
+        jobs: Snakemake's, of this run; to fetch or to tabulate takes no GPU.
 
     Raises:
         UserError: a line for each thing that is missing.
     """
-    needs: dict[Need, Resources] = {name: need for name, need in experiment.active.needs.items() if name in kinds}
-    setting = Setting(experiment, executor, container, needs)
+    setting = Setting(experiment, executor, container, work_of_jobs(experiment, jobs))
     lacking = [f for check in CHECKS for f in check(setting) if f.level == "missing"]
     if lacking:
         lines = [f"  {finding.subject}: {finding}" for finding in lacking]
@@ -51,12 +55,13 @@ def refuse(experiment: Experiment, executor: Executor, container: bool, kinds: C
 
 def gpus(setting: Setting) -> Iterator[Finding]:
     """GPUs of this machine, where jobs run on it."""
-    scale = setting.experiment.active
     if setting.executor != "local":
         return
-    if scale.nodes > 1 and "train" in setting.needs:
-        yield Finding("missing", "nodes", f"this is one, a training needs {scale.nodes}", "use --profile slurm")
-    most = max((need.gpus for need in setting.needs.values()), default=0)
+    needs = setting.work.needs.values()
+    nodes = max((need.nodes for need in needs), default=1)
+    if nodes > 1:
+        yield Finding("missing", "nodes", f"this is one, a training needs {nodes}", "use --profile slurm")
+    most = max((need.gpus for need in needs), default=0)
     answer = ask("nvidia-smi", "-L")
     found = len(re.findall(r"^GPU \d+:", answer.text, re.MULTILINE)) if answer and answer.good else 0
     if found >= most:
@@ -68,9 +73,9 @@ def gpus(setting: Setting) -> Iterator[Finding]:
 
 def machine(setting: Setting) -> Iterator[Finding]:
     """CPUs and memory of this machine, where jobs run on it."""
-    if setting.executor != "local" or not setting.needs:
+    needs = setting.work.needs.values()
+    if setting.executor != "local" or not needs:
         return
-    needs = setting.needs.values()
     told = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE)
     had = {"CPUs": os.cpu_count() or 1, "MB of memory": int(told[1]) // 1024 if told else 0}
     most = {"CPUs": max(need.cpus for need in needs), "MB of memory": max(need.mem_mb for need in needs)}
@@ -119,44 +124,63 @@ def writing(setting: Setting) -> Iterator[Finding]:
 
 def room(setting: Setting) -> Iterator[Finding]:
     """The disk, against what the trainings need at their peak."""
-    if "train" not in setting.needs:
+    if not setting.work.trainings:
         return
-    found = disk(setting.experiment, all_runs(setting.experiment))
+    ahead = [_again(run) for run in all_runs(setting.experiment) if (run.cell, run.seed) in setting.work.trainings]
+    found = disk(setting.experiment, ahead)
     if found is None:
         yield Finding("note", "disk", "its peak is unknown until the policy to start from is there")
+    elif found.free <= found.largest:
+        had = f"{size(found.free)} are free, a training needs {size(found.largest)} more at its peak"
+        yield Finding("missing", "disk", had, "free some, or make results/ a link to a larger disk")
     elif found.free <= found.needed:
-        todo = "free some, make results/ a link to a larger disk, or run fewer trainings at once (--jobs)"
-        had = f"{size(found.free)} are free, the trainings left need {size(found.needed)} more side by side"
-        yield Finding("missing", "disk", had, todo)
+        wanted = f"the {len(ahead)} trainings left need {size(found.needed)} more side by side"
+        todo = "free some, make results/ a link to a larger disk, or run fewer at once (--jobs)"
+        yield Finding("note", "disk", f"{size(found.free)} are free, {wanted}", todo)
     else:
         yield Finding("ok", "disk", f"{size(found.free)} are free, the trainings left need {size(found.needed)} more")
 
 
+def _again(run: Run) -> Run:
+    """A training that is done and yet to run (-R train) needs all of its disk again."""
+    done = run.training and run.training.status == "done"
+    return replace(run, training=Standing("stale")) if done else run
+
+
+def locks(setting: Setting) -> Iterator[Finding]:
+    """Whether a file in results/ can be locked, as the state of every training and evaluation is."""
+    above = existing(Path("results"))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):  # `writing` says so
+        return
+    try:
+        with TemporaryFile(dir=above) as probe:
+            fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        todo = "mount it with locks (Lustre: -o flock; NFS: its lock daemon), or make results/ a link to another disk"
+        yield Finding("missing", "results/", f"{above} takes no locks ({error.strerror})", todo)
+    else:
+        yield Finding("ok", "results/", "files in it can be locked")
+
+
 def hub(setting: Setting) -> Iterator[Finding]:
     """Whether what has to be fetched can be."""
-    if setting.experiment.active.world is None and "fetch" in setting.needs:
+    if setting.experiment.active.world is None and setting.work.sources:
         todo = "until it is, the scales demo and smoke run"
         yield Finding("missing", "hub", "fetching from it is not built yet", todo)
 
 
 def token(setting: Setting) -> Iterator[Finding]:
     """Leave to download what the Hub gives only to those who accepted its terms; the token itself is never shown."""
-    experiment = setting.experiment
-    models = experiment.active.models
-    if models is None or "fetch" not in setting.needs:  # everything is rendered, or here
+    models = setting.experiment.active.models
+    if models is None:  # everything is rendered
         return
-    parts = experiment.active.evaluation.parts.values()
-    data = [
-        experiment.active.questions.source,
-        *(experiment.benchmarks[name].source for part in parts for name in part),
-    ]
     with _SOURCES.open(newline="", encoding="utf-8") as lines:
         rows = {row["name"]: row for row in csv.DictReader(lines)}
-    for name in dict.fromkeys([models.policy, models.scorer, *data]):
-        fetched = Path("resources", experiment.scale, f"{name}.json").exists()
-        if rows[name]["gated"] == "no" or fetched:
+    for name in setting.work.sources:
+        if rows[name]["gated"] == "no":
             continue
-        page = f"https://huggingface.co/{'datasets/' if name in data else ''}{rows[name]['repository']}"
+        kind = "" if name in (models.policy, models.scorer) else "datasets/"
+        page = f"https://huggingface.co/{kind}{rows[name]['repository']}"
         if os.environ.get("HF_TOKEN"):
             yield Finding("ok", "token", f"HF_TOKEN is set, for {name}; its terms must be accepted at {page}")
         else:
@@ -184,5 +208,5 @@ def packages(setting: Setting) -> Iterator[Finding]:
 CHECKS: tuple[Check, ...] = (
     *(gpus, machine, image),
     *(cluster.programs, cluster.controller, cluster.partitions),
-    *(writing, room, hub, token),
+    *(writing, locks, room, hub, token),
 )

@@ -2,18 +2,20 @@
 
 import re
 import shutil
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from stgrpo.config import Experiment, Resources, Scale
+from stgrpo.config import Experiment
 from stgrpo.planning.findings import Finding, Setting, ask
+from stgrpo.planning.work import Demand, count_gpus
 
 _PROGRAMS = ("sbatch", "squeue", "sinfo", "scontrol", "srun")
 _PLUGIN = "snakemake-executor-plugin-slurm"
-_LEAST_AGE = 120  # seconds for which squeue should still know of a job that ended; Snakemake asks every 30 at first
-_GPUS = re.compile(r"gpu(?::[^:,()]+)?:(\d+)")  # in gpu:4, gpu:a100:4(S:0-1), gpu:a100:2,gpu:h100:2
+# Seconds for which squeue should still know of a job that ended: Snakemake's plugin asks up to 180 s apart, later where
+# the controller is slow to answer. This is what Slurm does by default.
+_LEAST_AGE = 300
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def programs(setting: Setting) -> Iterator[Finding]:
 
 
 def controller(setting: Setting) -> Iterator[Finding]:
-    """It answers, and remembers jobs for long enough."""
+    """It answers, and treats jobs as Snakemake expects."""
     if setting.executor != "slurm" or (answer := ask("scontrol", "ping")) is None:
         return
     if not answer.good or " UP" not in answer.text:
@@ -56,12 +58,26 @@ def controller(setting: Setting) -> Iterator[Finding]:
         todo = "ask the cluster's administrators, or wait"
         yield Finding("missing", "controller", f"does not answer (scontrol ping: {said})", todo)
         return
-    yield Finding("ok", "controller", answer.text.splitlines()[0])
+    yield Finding("ok", "controller", "slurmctld is up")
     told = ask("scontrol", "show", "config")
-    age = re.search(r"^MinJobAge\s*=\s*(\d+)", told.text, re.MULTILINE) if told else None
-    if age and int(age[1]) < _LEAST_AGE:
-        found = f"squeue forgets ended jobs after {age[1]} s (MinJobAge)"
+    if told and told.good:
+        yield from _habits(dict(re.findall(r"^(\w+)\s*=\s*(\S+)", told.text, re.MULTILINE)))
+
+
+def _habits(config: Mapping[str, str]) -> Iterator[Finding]:
+    """What of `scontrol show config` makes a run slower or wait for ever."""
+    age = config.get("MinJobAge", "")
+    if age.isdecimal() and int(age) < _LEAST_AGE:
+        found = f"squeue forgets ended jobs after {age} s (MinJobAge)"
         todo = f"if jobs seem to vanish, have it set to {_LEAST_AGE} or more, or drop slurm-status-command: squeue"
+        yield Finding("note", "controller", found, todo)
+    if "CANCEL" in config.get("PreemptMode", ""):
+        found = "jobs that make way for others are cancelled (PreemptMode), and Snakemake goes on waiting for them"
+        todo = "choose a partition without preemption; if a job is PREEMPTED, interrupt Snakemake and start it again"
+        yield Finding("note", "controller", found, todo)
+    if config.get("JobRequeue") == "0":
+        found = "Slurm starts no job again that does not ask for it (JobRequeue = 0)"
+        todo = "keep slurm-requeue: true in the profile, or each next slice of a training spends one of two retries"
         yield Finding("note", "controller", found, todo)
 
 
@@ -69,7 +85,7 @@ def partitions(setting: Setting) -> Iterator[Finding]:
     """Whether every kind of job finds a partition that takes it."""
     if setting.executor != "slurm":
         return
-    answer = ask("sinfo", "-h", "-o", "%P|%D|%G|%m|%c|%l")
+    answer = ask("sinfo", "--exact", "--noconvert", "-h", "-o", "%P|%D|%G|%m|%c|%l")
     if answer is None:  # `programs` says so
         return
     if not answer.good or not answer.text:
@@ -79,37 +95,32 @@ def partitions(setting: Setting) -> Iterator[Finding]:
         return
     offered = [parse_nodes(line) for line in answer.text.splitlines()]
     takers: dict[str, list[str]] = defaultdict(list)
-    for name, need in setting.needs.items():
+    default = {found.partition for found in offered if found.default}
+    for name, need in setting.work.needs.items():
         if name == "fetch":  # runs where Snakemake does
             continue
-        fitting = [found for found in offered if _takes(found, need, nodes_of(setting.experiment.active, name))]
-        if not fitting:
+        names = _takers(offered, need)
+        if not names:
             yield _refused(setting.experiment, name, need, offered)
             continue
-        names = list(dict.fromkeys(found.partition for found in fitting))
         takers[", ".join(names)].append(name)
-        if not any(found.default for found in fitting):
+        if default.isdisjoint(names):
             todo = f"say slurm_partition={names[0]} in --default-resources or in your profile"
             yield Finding("note", "partitions", f"the default one does not take {name}, {names[0]} does", todo)
     for names, jobs in takers.items():
         yield Finding("ok", "partitions", f"{names} for {', '.join(jobs)}")
 
 
-def nodes_of(scale: Scale, need: str) -> int:
-    """Nodes of one job."""
-    return scale.nodes if need == "train" else 1
-
-
 def parse_nodes(line: str) -> Nodes:
-    """One line of `sinfo -h -o %P|%D|%G|%m|%c|%l`; a plus behind a number means that some nodes have more."""
+    """One line of `sinfo --exact --noconvert -h -o %P|%D|%G|%m|%c|%l`."""
     partition, count, gres, memory, cpus, limit = line.split("|")
     return Nodes(
         partition=partition.rstrip("*"),
         default=partition.endswith("*"),
         count=int(count),
-        gpus=sum(int(number) for number in _GPUS.findall(gres)),
-        memory=int(memory.rstrip("+")),
-        cpus=int(cpus.rstrip("+")),
+        gpus=count_gpus(gres),
+        memory=int(memory),
+        cpus=int(cpus),
         limit=_minutes(limit),
     )
 
@@ -123,9 +134,9 @@ def _minutes(limit: str) -> int | None:
     return (days * 24 + hours) * 60 + minutes
 
 
-def _refused(experiment: Experiment, name: str, need: Resources, offered: Sequence[Nodes]) -> Finding:
-    nodes = nodes_of(experiment.active, name)
-    asked = f"{f'{nodes} x ' if nodes > 1 else ''}{_amount(need.gpus, need.cpus, need.mem_mb)}, {need.runtime} min"
+def _refused(experiment: Experiment, name: str, need: Demand, offered: Sequence[Nodes]) -> Finding:
+    amount = _amount(need.gpus, need.cpus, need.mem_mb)
+    asked = f"{f'{need.nodes} x ' if need.nodes > 1 else ''}{amount}, {need.runtime} min"
     largest = max(offered, key=lambda found: (found.gpus, found.memory, found.cpus), default=None)
     had = f"the largest nodes are {largest}" if largest else "sinfo lists none"
     slices = "; a training that takes longer than its job goes on in the next" if name == "train" else ""
@@ -133,9 +144,14 @@ def _refused(experiment: Experiment, name: str, need: Resources, offered: Sequen
     return Finding("missing", "partitions", f"none takes {name}, a job of {asked}; {had}", todo)
 
 
-def _takes(found: Nodes, need: Resources, nodes: int) -> bool:
-    enough = found.gpus >= need.gpus and found.memory >= need.mem_mb and found.cpus >= need.cpus
-    return enough and found.count >= nodes and (found.limit is None or found.limit >= need.runtime)
+def _takers(offered: Sequence[Nodes], need: Demand) -> list[str]:
+    """Partitions with enough nodes that a job fits on; its nodes need not be like each other."""
+    fitting = Counter()
+    for found in offered:
+        enough = found.gpus >= need.gpus and found.memory >= need.mem_mb and found.cpus >= need.cpus
+        if enough and (found.limit is None or found.limit >= need.runtime):
+            fitting[found.partition] += found.count
+    return [partition for partition, count in fitting.items() if count >= need.nodes]
 
 
 def _amount(gpus: int, cpus: int, memory: int) -> str:

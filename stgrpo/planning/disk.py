@@ -31,6 +31,7 @@ class Disk:
         held: checkpoints of the longest training at most at one time.
         peak: of all trainings side by side.
         present: the part of the peak that stands already.
+        largest: bytes that are still to come of the training that lacks most.
         free: on the disk of results/.
     """
 
@@ -40,6 +41,7 @@ class Disk:
     held: int
     peak: int
     present: int
+    largest: int
     free: int
 
     @property
@@ -71,6 +73,7 @@ def disk(experiment: Experiment, runs: Sequence[Run]) -> Disk | None:
         held=max((_held(run, experiment.active) for run in trained), default=0),
         peak=sum(peaks),
         present=sum(present),
+        largest=max((peak - stands for peak, stands in zip(peaks, present, strict=True)), default=0),
         free=free_space(base),
     )
 

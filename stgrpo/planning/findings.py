@@ -1,11 +1,11 @@
 """What a check of the machine says, and how checks ask the machine."""
 
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from stgrpo.config import Experiment, Need, Resources
+from stgrpo.config import Experiment
+from stgrpo.planning.work import Work
 
 Executor = Literal["local", "slurm"]
 
@@ -18,13 +18,13 @@ class Setting:
         experiment: its active scale.
         executor: what runs the jobs: this machine or Slurm.
         container: whether they run in the image.
-        needs: what the kinds of jobs ask for that are to come.
+        work: what of it is to be done.
     """
 
     experiment: Experiment
     executor: Executor
     container: bool
-    needs: Mapping[Need, Resources]
+    work: Work
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stgrpo import specs
-from stgrpo.config import Experiment, Need, Resources
+from stgrpo.config import Experiment
 from stgrpo.errors import UserError
 from stgrpo.files import read_json
 from stgrpo.planning.differences import differences
@@ -79,15 +79,6 @@ def all_runs(experiment: Experiment) -> list[Run]:
         UserError: a file of the results is damaged.
     """
     return [_run(experiment, cell, seed) for cell, seed in runs_of(experiment, experiment.active.cells)]
-
-
-def pending(experiment: Experiment) -> dict[Need, Resources]:
-    """What the jobs that are still to come ask for, by kind: with all trained, nothing needs a training's GPUs."""
-    runs = all_runs(experiment)
-    training = any(run.training and run.training.status != "done" for run in runs)
-    evaluation = any(part.status != "done" for run in runs for part in run.evaluation.values())
-    wanted = {"evaluate": evaluation}  # any other kind comes before the trainings
-    return {name: need for name, need in experiment.active.needs.items() if wanted.get(name, training)}
 
 
 def _run(experiment: Experiment, cell: str, seed: int) -> Run:

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(workflow.basedir).parent))
 
 from snakemake.settings.types import DeploymentMethod
 
-from stgrpo import provenance, specs
+from stgrpo import image, specs
 from stgrpo.data.sources import read_source
 from stgrpo.errors import UserError, suggest
 from stgrpo.loading import load_experiment
@@ -48,22 +48,29 @@ TRAINED = EXPERIMENT.trainable
 DEPLOYMENT = workflow.deployment_settings
 IN_IMAGE = DeploymentMethod.APPTAINER in DEPLOYMENT.deployment_method
 
-if IN_IMAGE:
-    told = provenance.handed_over(Path(EXPERIMENT.container)).items()
-    exports = "".join(f"export {name}={value}; " for name, value in told)
-    shell.prefix(f"set -euo pipefail; {exports}")
+
+def enter_image():
+    """Let everything that this process starts know what cannot be seen from inside the image."""
+    if IN_IMAGE:
+        told = image.environment(Path(EXPERIMENT.container), EXPERIMENT.scale)
+        os.environ.update(told)
+
+
+if workflow.remote_exec:  # a job; where Snakemake was typed, onstart does it
+    enter_image()
 
 
 def refuse_what_cannot_run():
     """The lines of `stgrpo doctor` that say what is missing, if any; of other executors than these it knows nothing."""
     on_slurm = "slurm" in type(workflow.executor_settings).__module__
     if workflow.local_exec or on_slurm:
-        # Rules are called after their need, or after it and what they make: warm_policy.
-        kinds = {job.rule.name.partition("_")[0] for job in workflow.dag.needrun_jobs()}
+        executor = "slurm" if on_slurm else "local"
         try:
-            checks.refuse(EXPERIMENT, "slurm" if on_slurm else "local", IN_IMAGE, kinds)
+            checks.refuse(EXPERIMENT, executor, IN_IMAGE, workflow.dag.needrun_jobs())
         except UserError as error:
-            raise WorkflowError(str(error)) from None
+            # Behind a WorkflowError Snakemake would name lines of this file; it lets its lock go either way.
+            logger.error(str(error))
+            sys.exit(1)
 
 
 def one_of(names):
