@@ -62,7 +62,17 @@ def training_words(chosen: Experiment, cell: str) -> list[str]:
 def make_questions(chosen: Experiment) -> None:
     for name, source in (("train", "video-r1"), ("mmvu", "mmvu"), ("perceptiontest", "perceptiontest")):
         row = json.dumps(asdict(read_source(ROOT / "workflow/resources/sources.csv", source)))
-        assert not main(["demo", "--spec", specs.world_spec(chosen, source).canonical(), "--hub", "resources/hub"])
+        assert not main(
+            [
+                "demo",
+                "--spec",
+                specs.world_spec(chosen, source).canonical(),
+                "--hub",
+                "resources/hub",
+                "--provenance",
+                "world.json",
+            ]
+        )
         assert not main(["fetch", "--source", row, "--hub", "resources/hub", "--lock", f"resources/{source}.json"])
         spec, out = specs.prepare_spec(chosen, name).canonical(), f"results/smoke/questions/{name}"
         words = ["--source", f"resources/{source}", "--out", f"{out}.jsonl", "--aside", f"{out}.aside.csv"]

@@ -6,7 +6,8 @@
 rule world:
     """Render the demo's world and write one corpus as the Hub lays it out."""
     output:
-        "resources/<scale>/hub/{repository}/manifest.json",
+        manifest="resources/<scale>/hub/{repository}/manifest.json",
+        provenance="results/<scale>/world/{repository}.provenance.json",
     log:
         "results/<scale>/logs/world/{repository}.log",
     wildcard_constraints:
@@ -19,7 +20,8 @@ rule world:
         spec=world_spec,
         hub=lambda wildcards: HUB,
     shell:
-        "python -m stgrpo demo --spec {params.spec:q} --hub {params.hub:q} > {log:q} 2>&1"
+        "python -m stgrpo demo --spec {params.spec:q} --hub {params.hub:q}"
+        " --provenance {output.provenance:q} > {log:q} 2>&1"
 
 
 rule warm_policy:
