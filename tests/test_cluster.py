@@ -162,7 +162,9 @@ def test_results_may_be_a_link_to_another_disk(smoke: Path, tmp_path: Path):
     (clone / "results").symlink_to(tmp_path / "scratch")
     made = clone / "results/smoke/questions/train.provenance.json"
     made.unlink()
-    snakemake(clone, "results/smoke/questions/train.jsonl", "--sdm", "apptainer", "--cores", "1", *SMOKE)
+    snakemake(
+        clone, "results/smoke/questions/train.jsonl", "-R", "prepare", "--sdm", "apptainer", "--cores", "1", *SMOKE
+    )
     assert json.loads(made.read_text())["image"]["path"] == str(clone / "containers/stgrpo.sif")
 
 

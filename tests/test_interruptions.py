@@ -42,10 +42,10 @@ def test_preempted_by_a_job_of_higher_priority(smoke: Path, undisturbed: Trainin
     training.end()
     assert training.job() == job  # Snakemake submitted it once
     first, second = training.attempts()
-    assert (first["end"], second["end"]) == ("died", "finished")
+    assert (first["end"], second["end"]) == ("interrupted", "finished")  # SIGTERM comes first
     assert 20 <= first["reached"] < STEPS
     assert second["start"] in (first["reached"] // 5 * 5, first["reached"] // 5 * 5 - 5)  # that one may be half-written
-    assert f"Slurm job {job} on n2, from step 0, died in step {first['reached'] + 1}" in training.history()
+    assert f"Slurm job {job} on n2, from step 0, interrupted in step {first['reached'] + 1}" in training.history()
     assert "Slurm started it again (preempted, or its node was lost)" in training.history()
     equal_to(undisturbed, training)
 
@@ -63,6 +63,7 @@ def sliced(smoke: Path, undisturbed: Training, tmp_path_factory: pytest.TempPath
 def test_its_nodes_slurmd_killed(
     smoke: Path, undisturbed: Training, sliced: Training, slurm: Slurm, tmp_path: Path, node_comes_back: None
 ):
+    sliced.reach(1)  # on the first node, so that this one gets the other
     training = Training(smoke, tmp_path / "clone", **LONG)
     training.reach(20)
     job = training.job()
