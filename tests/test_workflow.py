@@ -199,7 +199,7 @@ def test_sharding_reaches_the_trainer(clone: Path, config: Path):
     edit(config, "train: {mem_mb: 4000}", "train: {mem_mb: 4000, cpus: 2}")
     done = snakemake(clone, f"{CELL}/train.json", "-R", "train", "-n", "-p", "--cores", "2")
     assert "--threads 1 " in done.stdout + done.stderr
-    assert "--processes 2 --deepspeed envs/zero3.json --micro-rows 8" in done.stdout + done.stderr
+    assert "--processes 2 --deepspeed envs/zero3.json " in done.stdout + done.stderr
 
 
 def test_a_caption_remakes_its_table_only(clone: Path, config: Path):
