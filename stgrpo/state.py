@@ -80,9 +80,9 @@ def _acquire(lock: TextIO, folder: Path) -> None:
     lock.flush()
 
 
-def _locked(lock: TextIO) -> bool:
+def _locked(lock: TextIO, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
@@ -130,11 +130,7 @@ def holder(folder: Path) -> str | None:
     if not unfinished(folder) or not path.exists():
         return None
     with path.open() as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return lock.read().strip() or "another process"
-    return None
+        return None if _locked(lock, fcntl.LOCK_SH) else lock.read().strip() or "another process"
 
 
 def prune(folder: Path) -> None:

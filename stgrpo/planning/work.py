@@ -10,9 +10,8 @@ from typing import Any
 from stgrpo.config import Experiment, Need, Scale
 from stgrpo.planning.standing import all_runs
 
-_GPUS = re.compile(
-    r"gpu(?::[^:,()]+)*:(\d+)"
-)  # in gpu:4, gpu:a100:4(S:0-1), gpu:a100:no_consume:4, gpu:a100:2,gpu:h100:2
+# In gpu:4, gpu:a100:4(S:0-1), gpu:a100:no_consume:4, gpu:a100:2,gpu:h100:2.
+_GPUS = re.compile(r"gpu(?::[^:,()]+)*:(\d+)")
 
 
 @dataclass(frozen=True)
