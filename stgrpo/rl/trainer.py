@@ -43,7 +43,6 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 from transformers import PrinterCallback, ProgressCallback
-from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -58,6 +57,7 @@ from stgrpo.rl.checkpoints import checkpoint_of, layout, mark_complete
 from stgrpo.rl.groups import spread
 from stgrpo.rl.rewards import COMPONENTS
 from stgrpo.rl.rollouts import Rollouts, Row, order_of_questions
+from stgrpo.rl.whole import whole_model
 from stgrpo.specs import TrainSpec
 from stgrpo.variants.temporal import mean_entropy
 
@@ -199,9 +199,8 @@ class STGRPOTrainer(GRPOTrainer):
     def answer(self, rows: Sequence[Row]) -> list[list[int]]:
         """Sample one answer a row from the current weights."""
         sampler = KeyedSampler([row.key for row in rows], self.spec.training.temperature, self.spec.training.top_p)
-        wrapped: Any = self.model_wrapped
-        whole: Any = unwrap_model_for_generation(wrapped, self.accelerator)  # gathers sharded weights
-        with whole as core, self._autocast():
+        bf16 = self.spec.training.precision == "bf16"
+        with whole_model(self.model_wrapped, self.accelerator, bf16) as core, self._autocast():
             policy = Policy(core, self.policy.tokenizer)
             prompts, clips = [row.prompt for row in rows], [row.clip for row in rows]
             return generate(policy, prompts, clips, sampler, self.spec.training.max_tokens)

@@ -1,0 +1,234 @@
+"""Real steps at the dimensions of Qwen2.5-VL, random weights, one GPU: seconds by phase and the peak of memory in each.
+
+Usage: python scripts/paper_step.py 3b [CELL ...] [--steps 2] [--micro-rows 4] [--max-tokens 768] [--work FOLDER]
+
+Every cell (default: grpo st-grpo) is trained at scale paper's own values: 4 questions x 8 answers a step on real mp4
+files, 16 frames of 420 x 224, float32 weights, products in bf16, gradient checkpointing, and a reference model. Random
+weights never end an answer, so all of them have `--max-tokens` tokens: the most that a step can cost. No checkpoint is
+written. Without a GPU the size `tiny` shows that the script works.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+from stgrpo.demo import world
+from stgrpo.demo.policy import make_tokenizer
+from stgrpo.loading import read_experiment
+from stgrpo.prompts import LETTERS, lettered
+from stgrpo.records import Question
+from stgrpo.rl.rewards import COMPONENTS
+from stgrpo.rl.rollouts import Rollouts
+from stgrpo.rl.train import Runtime, train
+from stgrpo.rl.trainer import STGRPOTrainer
+from stgrpo.specs import TrainSpec, train_spec
+
+WIDE, HIGH, SECONDS = 640, 360, 9  # of a video, at world.FPS frames a second
+TEXT = {  # hidden size, layers, heads, heads of keys and values, width between, vocabulary, whether the head is tied
+    "tiny": (128, 2, 4, 2, 256, 4096, True),
+    "3b": (2048, 36, 16, 2, 11008, 151936, True),
+    "7b": (3584, 28, 28, 4, 18944, 152064, False),
+}
+VISION = {
+    "tiny": (64, 2, 2, 128),
+    "3b": (1280, 32, 16, 3420),
+    "7b": (1280, 32, 16, 3420),
+}  # hidden, depth, heads, width
+
+
+class Meter:
+    """Seconds and peak memory of phases that do not overlap."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.peak: dict[str, int] = defaultdict(int)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measure what happens in it."""
+        _wait()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        start = time.perf_counter()
+        yield
+        _wait()
+        self.seconds[name].append(time.perf_counter() - start)
+        if torch.cuda.is_available():
+            self.peak[name] = max(self.peak[name], torch.cuda.max_memory_allocated())
+
+    def measured(self, owner: Any, method: str, name: Callable[[], str]) -> None:
+        """Have every call of a method measured."""
+        original = getattr(owner, method)
+
+        @wraps(original)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            with self.phase(name()):
+                return original(*args, **kwargs)
+
+        setattr(owner, method, timed)
+
+
+def main() -> None:
+    """Make weights and videos, train a few steps of each cell, print a table a cell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("size", choices=TEXT)
+    parser.add_argument("cells", nargs="*", default=["grpo", "st-grpo"])
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--micro-rows", type=int, default=4)
+    parser.add_argument("--max-tokens", type=int, default=768)
+    parser.add_argument("--videos", type=Path, help="folder of mp4 files; without one they are rendered")
+    parser.add_argument("--work", type=Path, help="folder for the weights; without one a temporary one")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.work) as folder:
+        work = Path(folder)
+        videos = sorted(args.videos.glob("*.mp4")) if args.videos else list(_render(work))
+        print(f"{args.size}: {_make_weights(args.size, work / 'policy') / 1e9:.3f} billion parameters", flush=True)
+        for cell in args.cells:
+            spec = train_spec(read_experiment("paper"), cell, 0)
+            training = spec.training.model_copy(update={"max_tokens": args.max_tokens})
+            spec = spec.model_copy(update={"steps": args.steps, "training": training})
+            _report(cell, spec, args.micro_rows, *_train(spec, args.micro_rows, work, videos))
+
+
+def _train(spec: TrainSpec, micro_rows: int, work: Path, videos: list[Path]) -> tuple[Meter, list[dict[str, Any]]]:
+    """The measurements and the lines of metrics."""
+    meter = Meter()
+    phases = {
+        (Rollouts, "rows"): lambda: "frames, variants, prompts",
+        (STGRPOTrainer, "answer"): lambda: "answers",
+        (STGRPOTrainer, "_get_per_token_logps_and_entropies"): lambda: (
+            "forward" if torch.is_grad_enabled() else "reference"
+        ),
+        (Accelerator, "backward"): lambda: "backward",
+        (torch.optim.AdamW, "step"): lambda: "optimizer",
+    }
+    stock = {(owner, method): getattr(owner, method) for owner, method in phases}
+    stock[STGRPOTrainer, "_save_checkpoint"] = STGRPOTrainer._save_checkpoint
+    for (owner, method), name in phases.items():
+        meter.measured(owner, method, name)
+    setattr(STGRPOTrainer, "_save_checkpoint", lambda *_: None)  # noqa: B010
+    lot = np.random.default_rng(0)
+    COMPONENTS["format"] = lambda *_: float(lot.integers(2))
+    questions = list(_questions(videos, spec.steps * spec.questions_per_step))
+    scores = {q.id: np.random.default_rng(i).random(16).tolist() for i, q in enumerate(questions)}
+    state = work / "state"
+    state.mkdir()
+    try:
+        train(spec, Runtime(micro_rows, spec.steps), work / "policy", questions, scores, state)
+    finally:
+        for (owner, method), original in stock.items():
+            setattr(owner, method, original)
+    rows = [json.loads(line) for line in (state / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+    shutil.rmtree(state)
+    return meter, rows
+
+
+def _report(cell: str, spec: TrainSpec, micro_rows: int, meter: Meter, rows: list[dict[str, Any]]) -> None:
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    size = f"{spec.training.answers_per_step} answers a step, {micro_rows} in one pass"
+    print(f"\n{cell}: {size}; torch {torch.__version__}, {where}")
+    print(f"{'phase':26} {'s a step, by step':32} {'peak GB':>8}")
+    for name, seconds in meter.seconds.items():
+        calls = len(seconds) // spec.steps
+        by_step = [sum(seconds[i * calls : (i + 1) * calls]) for i in range(spec.steps)]
+        print(f"{name:26} {'  '.join(f'{s:.2f}' for s in by_step):32} {meter.peak[name] / 1e9:8.2f}")
+    for row in rows:
+        kept = ("loss", "grad_norm", "kl", "answer_tokens", "variant_frames", "seconds")
+        print(f"step {row['step']}: " + ", ".join(f"{name} {row[name]:.4g}" for name in kept))
+    if torch.cuda.is_available():
+        print(f"reserved at most {torch.cuda.max_memory_reserved() / 1e9:.2f} GB", flush=True)
+        torch.cuda.empty_cache()
+
+
+def _make_weights(size: str, folder: Path) -> int:
+    """Random weights on disk in bf16, as the Hub has them, with a tokenizer; returns their number."""
+    tokenizer = make_tokenizer()
+    token = tokenizer.get_vocab()
+    hidden, layers, heads, pairs, width, vocabulary, tied = TEXT[size]
+    seen, depth, vision_heads, vision_width = VISION[size]
+    half = hidden // heads // 2
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": vocabulary,
+            "hidden_size": hidden,
+            "intermediate_size": width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": pairs,
+            "max_position_embeddings": 128000,
+            "bos_token_id": token["<|endoftext|>"],
+            "eos_token_id": token["<|im_end|>"],
+            "pad_token_id": token["<|endoftext|>"],
+            "tie_word_embeddings": tied,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 1e6,
+                "mrope_section": [half // 4, half // 8 * 3, half // 8 * 3],
+            },
+        },
+        vision_config={
+            "depth": depth,
+            "hidden_size": seen,
+            "intermediate_size": vision_width,
+            "num_heads": vision_heads,
+            "out_hidden_size": hidden,
+            "fullatt_block_indexes": [depth // 4 * (i + 1) - 1 for i in range(4)] if depth >= 4 else [1],
+            "window_size": 112,
+            "tokens_per_second": 2,
+        },
+        image_token_id=token["<|image_pad|>"],
+        video_token_id=token["<|video_pad|>"],
+        vision_start_token_id=token["<|vision_start|>"],
+        vision_end_token_id=token["<|vision_end|>"],
+        tie_word_embeddings=tied,
+        dtype="bfloat16",
+    )
+    torch.manual_seed(0)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=torch.bfloat16)
+    model.generation_config.eos_token_id = token["<|im_end|>"]
+    model.save_pretrained(folder, max_shard_size="4GB")
+    tokenizer.save_pretrained(folder)
+    return sum(p.numel() for p in model.parameters())
+
+
+def _render(folder: Path) -> Iterator[Path]:
+    """Eight videos of the rendered world, enlarged."""
+    from stgrpo.demo import mp4
+
+    for i in range(8):
+        frames = world.scene(i, 7).frames
+        enlarged = frames.repeat(-(-HIGH // world.SIZE), 1).repeat(-(-WIDE // world.SIZE), 2)[:, :HIGH, :WIDE]
+        path = folder / f"{i}.mp4"
+        mp4.write(path, np.concatenate([enlarged, enlarged[:2]]), world.FPS)
+        yield path
+
+
+def _questions(videos: list[Path], count: int) -> Iterator[Question]:
+    for i in range(count):
+        words = world.options("colour", np.random.default_rng(i))
+        text = world.question_text("colour", world.SHAPES[i % len(world.SHAPES)])
+        video = str(videos[i % len(videos)])
+        yield Question(f"q{i}", video, text, tuple(lettered(words)), "multiple choice", LETTERS[i % 4], "paper_step")
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()
