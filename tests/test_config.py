@@ -145,7 +145,7 @@ ONE_ERROR = [
     (
         "an unknown key like no other names those that exist",
         ("tables.table2.rows.0.zzz", "x"),
-        "config.yaml: tables.table2.rows.0.zzz: unknown key; known: cell, label",
+        "config.yaml: tables.table2.rows.0.zzz: unknown key; known: cell, label, reported",
     ),
     (
         "the alias, not the field's name, is suggested",

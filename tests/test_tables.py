@@ -17,6 +17,8 @@ def column(name: str, title: str) -> Column:
 TABLE = TableSpec(
     name="table2",
     scale="demo",
+    comparable=False,
+    rendered=True,
     caption="Groups & gains.",
     rows=[Row(cell="grpo", label="GRPO"), Row(cell="st-grpo", label="ST-GRPO (100%)")],
     columns=[column("tempcompass", "TempCompass"), column("mmvu", "MMVU_mc")],
