@@ -150,7 +150,7 @@ def _note(table: TableSpec, measured: Sequence[Measured], reported: Reported) ->
     ]
     note = "; ".join(parts) + "."
     if any(row.cell is None for row in table.rows):
-        note += " † not examined here."
+        note += " † Not examined here: the paper's numbers alone."
     if table.omitted:
         note += f" Rows of the paper that are not here: {', '.join(table.omitted)}."
     if not table.comparable:
