@@ -156,16 +156,16 @@ def test_a_table_that_the_paper_lacks_has_no_parentheses(tmp_path: Path):
 
 
 WRONG = [
-    ("a row that is named", {"rows": [Row(cell="grpo", label="GRPO", reported="GRPO Baselin")]}, FILE, "GRPO Baselin"),
-    ("a row without a cell", {"rows": [Row(label="GPT-4"), *ROWS[1:]]}, FILE, "GPT-4"),
-    ("a column that is named", {"columns": [COLUMNS[1].model_copy(update={"reported": "avrage"})]}, FILE, "avrage"),
+    ("a row that is named", {"rows": [Row(cell="grpo", label="GRPO", reported="GRPO Baselin")]}, "GRPO Baselin"),
+    ("a row without a cell", {"rows": [Row(label="GPT-4"), *ROWS[1:]]}, "GPT-4"),
+    ("a column that is named", {"columns": [COLUMNS[1].model_copy(update={"reported": "avrage"})]}, "avrage"),
 ]
 
 
-@pytest.mark.parametrize(("changes", "text", "name"), [w[1:] for w in WRONG], ids=[w[0] for w in WRONG])
-def test_what_the_file_lacks_is_named(tmp_path: Path, changes: dict, text: str, name: str):
+@pytest.mark.parametrize(("changes", "name"), [w[1:] for w in WRONG], ids=[w[0] for w in WRONG])
+def test_what_the_file_lacks_is_named(tmp_path: Path, changes: dict, name: str):
     with pytest.raises(UserError) as refusal:
-        read(tmp_path, text, COMPARED.model_copy(update=changes))
+        read(tmp_path, table=COMPARED.model_copy(update=changes))
     right = {"GRPO Baselin": "GRPO Baseline", "GPT-4": "GPT-4o", "avrage": "average"}[name]
     what = "column" if name == "avrage" else "row"
     assert str(refusal.value) == (f"{tmp_path}/reported.csv: table2 has no {what} '{name}'; did you mean '{right}'?")
