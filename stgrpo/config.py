@@ -92,6 +92,7 @@ class Scale(Frozen):
 
     cells: list[str] = Field(min_length=1, description="cells that run at this scale")
     seeds: list[int] = Field(min_length=1)
+    comparable: bool = Field(default=False, description="its numbers may stand beside the paper's")
     step_ratio: float = Field(default=1.0, gt=0, le=1, description="steps here for one step of the paper")
     prompt: str = Field(description="user turn; {question} is replaced, {demand} too")
     questions: Questions
@@ -118,6 +119,8 @@ class Scale(Frozen):
     def _complete(self) -> Self:
         if [self.world is None, self.warm is None, self.models is not None] not in ([False] * 3, [True] * 3):
             raise ValueError("give world and warm (everything is rendered), or models (everything is fetched)")
+        if self.world and self.comparable:
+            raise ValueError("comparable = true, but no rendered video compares with the paper's; leave it out")
         rendered = () if self.world else ("world", "warm")
         if missing := [need for need in get_args(Need) if need not in (*self.needs, *rendered)]:
             raise ValueError(f"needs: no entry for {', '.join(missing)}")
@@ -152,7 +155,8 @@ class Cell(Frozen):
     """One row of the ablation, as the difference from its parent."""
 
     parent: str | None = Field(default=None, alias="from", description="whose values hold where this one is silent")
-    train: bool | None = Field(default=True, description="null: the untrained policy")
+    train: bool | None = Field(default=True, description="null: weights that are examined as they are")
+    model: str | None = Field(default=None, description="source of those weights; null: what all trainings start from")
     algorithm: Algorithm = "grpo"
     grouping: Grouping = "none"
     selection: Selection = "weighted"
@@ -169,10 +173,11 @@ class Benchmark(Frozen):
 
 
 class Row(Frozen):
-    """One row of a table."""
+    """One row of a table: a cell's numbers beside the paper's, or the paper's alone."""
 
-    cell: str
+    cell: str | None = Field(default=None, description="null: known from the paper only, and shown where comparable")
     label: str
+    reported: str | None = Field(default=None, description="its label in reported.csv, if that is another one")
 
 
 class Average(Frozen):
@@ -180,6 +185,7 @@ class Average(Frozen):
 
     title: str
     over: list[str] = Field(min_length=1)
+    reported: str | None = Field(default=None, description="its column in reported.csv, if the paper prints it")
 
 
 class Table(Frozen):
@@ -189,7 +195,6 @@ class Table(Frozen):
     rows: list[Row]
     columns: list[str]
     averages: list[Average] = []
-    omitted: list[str] = Field(default=[], description="rows of the paper's table that no cell stands for")
 
 
 class Panel(Frozen):
@@ -235,3 +240,10 @@ class Experiment(Frozen):
     def trainable(self) -> list[str]:
         """Cells of the active scale that are trained."""
         return [name for name in self.active.cells if self.cell(name).train]
+
+    @property
+    def fetched_models(self) -> list[str]:
+        """Sources of the active scale's models: to start from, to score frames with, to examine as they are."""
+        models = self.active.models
+        examined = [model for name in self.active.cells if (model := self.cell(name).model)]
+        return list(dict.fromkeys([*([models.policy, models.scorer] if models else []), *examined]))

@@ -84,9 +84,16 @@ def _references(experiment: Experiment) -> Iterator[str]:
     yield from _unknown("benchmarks", "benchmark", experiment.benchmarks, BENCHMARKS)
     for name, scale in experiment.scales.items():
         yield from _in_scale(experiment, f"scales.{name}", name, scale)
+    for name in experiment.cells:
+        cell = experiment.cell(name)
+        if cell.model and cell.train:
+            yield (
+                f"cells.{name}: model '{cell.model}' with a training, which starts from the scale's own policy; "
+                "leave one of them out (train: null)"
+            )
     for name, table in experiment.tables.items():
         where = f"tables.{name}"
-        yield from _unknown(f"{where}.rows", "cell", [row.cell for row in table.rows], experiment.cells)
+        yield from _unknown(f"{where}.rows", "cell", [row.cell for row in table.rows if row.cell], experiment.cells)
         strange = list(_unknown(f"{where}.columns", "benchmark", table.columns, experiment.benchmarks))
         yield from strange
         if not strange:
@@ -113,6 +120,8 @@ def _in_scale(experiment: Experiment, where: str, name: str, scale: Scale) -> It
     for cell in scale.cells:
         if cell in experiment.cells:
             yield from _group(experiment, name, cell)
+            if scale.models is None and (model := experiment.cell(cell).model):
+                yield f"{where}.cells: '{cell}' is {model}, but nothing is fetched at this scale; leave it out"
     if scale.world is not None:
         yield from _unknown(f"{where}.questions.source", "source", [scale.questions.source], scale.world)
     examined = [benchmark for part in scale.evaluation.parts.values() for benchmark in part]
@@ -163,7 +172,7 @@ def _unevaluated(experiment: Experiment) -> Iterator[str]:
                     f"add it to scales.{experiment.scale}.evaluation.parts"
                 )
         if not any(row.cell in cells for row in table.rows):
-            yield _empty(experiment, "tables", name, [row.cell for row in table.rows])
+            yield _empty(experiment, "tables", name, [row.cell for row in table.rows if row.cell])
     for name in scale.figures:
         shown = [cell for panel in experiment.figures[name].panels for cell in panel.cells]
         if not any(cell in experiment.trainable for cell in shown):

@@ -101,7 +101,10 @@ class TrainSpec(Spec):
 
 
 class EvalSpec(Spec):
-    """One part of a cell's evaluation. `policy` names the weights; `benchmarks` their files of questions."""
+    """One part of a cell's evaluation. `policy` names the weights; `benchmarks` their files of questions.
+
+    Every cell is asked by the same prompt, fetched checkpoints too, whatever they were trained with.
+    """
 
     policy: str
     prompt: str
@@ -122,7 +125,7 @@ def policy_spec(experiment: Experiment) -> WarmPolicySpec | ModelSpec:
     if scale.warm is not None:
         return WarmPolicySpec(warm=scale.warm.policy, prompt=scale.prompt)
     assert scale.models is not None
-    return ModelSpec(source=scale.models.policy)
+    return model_spec(scale.models.policy)
 
 
 def scorer_spec(experiment: Experiment) -> WarmScorerSpec | ModelSpec:
@@ -131,7 +134,12 @@ def scorer_spec(experiment: Experiment) -> WarmScorerSpec | ModelSpec:
     if scale.warm is not None:
         return WarmScorerSpec(warm=scale.warm.scorer)
     assert scale.models is not None
-    return ModelSpec(source=scale.models.scorer)
+    return model_spec(scale.models.scorer)
+
+
+def model_spec(source: str) -> ModelSpec:
+    """A model that is fetched."""
+    return ModelSpec(source=source)
 
 
 def prepare_spec(experiment: Experiment, name: str) -> PrepareSpec:
@@ -174,9 +182,8 @@ def eval_spec(experiment: Experiment, cell: str, seed: int, part: str) -> EvalSp
     """One part of the evaluation of a cell."""
     scale = experiment.active
     evaluation: Evaluation = scale.evaluation
-    trained = experiment.cell(cell).train
     return EvalSpec(
-        policy=_named(cell, train_spec(experiment, cell, seed)) if trained else _base(experiment),
+        policy=_weights(experiment, cell, seed),
         prompt=scale.prompt,
         max_tokens=evaluation.max_tokens,
         frames=evaluation.frames,
@@ -187,6 +194,13 @@ def eval_spec(experiment: Experiment, cell: str, seed: int, part: str) -> EvalSp
 def needs_scores(grouping: Grouping) -> bool:
     """Whether a grouping draws frames by importance."""
     return grouping.startswith("importance")
+
+
+def _weights(experiment: Experiment, cell: str, seed: int) -> str:
+    chosen = experiment.cell(cell)
+    if chosen.train:
+        return _named(cell, train_spec(experiment, cell, seed))
+    return _named(chosen.model, model_spec(chosen.model)) if chosen.model else _base(experiment)
 
 
 def _base(experiment: Experiment) -> str:

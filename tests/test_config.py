@@ -93,6 +93,19 @@ LATE = [  # what would otherwise fail only after the trainings, or never
         "an importance grouping",
     ),
     (
+        ("scales.demo.cells.0", "video-r1"),
+        "config.yaml: scales.demo.cells: 'video-r1' is video-r1-7b, but nothing is fetched at this scale; leave it out",
+    ),
+    (
+        ("cells.video-r1.train", True),
+        "config.yaml: cells.video-r1: model 'video-r1-7b' with a training, which starts from the scale's own policy; "
+        "leave one of them out (train: null)",
+    ),
+    (
+        ("scales.demo.comparable", True),
+        "config.yaml: scales.demo: comparable = true, but no rendered video compares with the paper's; leave it out",
+    ),
+    (
         ("scales.smoke.sharding", "zero3"),
         "config.yaml: scales.smoke: sharding = zero3 needs processes = 2 or more, found 1",
     ),
@@ -145,7 +158,7 @@ ONE_ERROR = [
     (
         "an unknown key like no other names those that exist",
         ("tables.table2.rows.0.zzz", "x"),
-        "config.yaml: tables.table2.rows.0.zzz: unknown key; known: cell, label",
+        "config.yaml: tables.table2.rows.0.zzz: unknown key; known: cell, label, reported",
     ),
     (
         "the alias, not the field's name, is suggested",
@@ -463,6 +476,27 @@ def test_a_step_holds_as_many_questions_as_groups_fit():
 def test_steps_follow_the_scale_and_are_never_none():
     assert specs.train_spec(loaded(("scales.demo.step_ratio", 0.12)), "grpo", 0).steps == 60  # of 500
     assert specs.train_spec(loaded(("scales.demo.step_ratio", 0.0001)), "grpo", 0).steps == 1
+
+
+def test_a_checkpoint_is_examined_by_its_own_name_and_with_the_prompt_of_all():
+    experiment = loaded(("scale", "paper"))
+    asked = {cell: specs.eval_spec(experiment, cell, 0, "mmvu") for cell in ("base", "video-r1", "arrow-rl")}
+    assert {cell: spec.policy.partition("@")[0] for cell, spec in asked.items()} == {
+        "base": "qwen2.5-vl-7b",
+        "video-r1": "video-r1-7b",
+        "arrow-rl": "arrow-rl-7b",
+    }
+    assert asked["video-r1"].policy == f"video-r1-7b@{specs.model_spec('video-r1-7b').hash()}"
+    assert len({spec.model_copy(update={"policy": ""}).hash() for spec in asked.values()}) == 1
+
+
+def test_the_models_of_a_scale_are_those_that_it_starts_from_scores_with_and_examines():
+    assert loaded().fetched_models == []
+    paper = loaded(("scale", "paper"))
+    assert paper.fetched_models == [
+        *("qwen2.5-vl-7b", "llava-onevision-0.5b", "qwen2.5-vl-7b-sft", "video-r1-7b", "arrow-rl-7b")
+    ]
+    assert not {"qwen-sft", "video-r1", "arrow-rl"} & set(paper.trainable)
 
 
 def test_an_untrained_cell_is_the_same_for_every_seed_and_a_trained_one_is_not():

@@ -461,10 +461,27 @@ def test_what_was_fetched_needs_no_token():
     write_json("resources/paper/videommmu.json", {})
     lacking = work_of_scale(PAPER.experiment)
     assert lacking.sources == [
-        *("qwen2.5-vl-7b", "llava-onevision-0.5b", "video-r1"),
+        *("qwen2.5-vl-7b", "llava-onevision-0.5b"),
+        *("qwen2.5-vl-7b-sft", "video-r1-7b", "arrow-rl-7b", "video-r1"),
         *("videomme", "vsibench", "perceptiontest", "tempcompass", "mmvu"),
     ]
     assert said(checks.token, replace(PAPER, work=lacking)) == []
+
+
+def test_checkpoints_that_are_to_be_examined_are_fetched_though_nothing_is_left_to_train():
+    chosen = experiment("paper")
+    for cell in chosen.trainable:
+        folder, made = Path("results/paper/cells", cell, "seed0"), specs.train_spec(chosen, cell, 0)
+        (folder / "model").mkdir(parents=True)
+        for name in ("train.jsonl", "rollouts.jsonl"):
+            (folder / name).touch()
+        write_json(folder / "train.json", {"spec": made.model_dump(), "provenance": {"spec": made.hash()}})
+    work = work_of_scale(chosen)
+    assert (list(work.needs), work.trainings) == (["fetch", "evaluate"], [])
+    assert work.sources == ["qwen2.5-vl-7b-sft", "video-r1-7b", "arrow-rl-7b"]
+    for name in work.sources:
+        write_json(f"resources/paper/{name}.json", {})
+    assert list(work_of_scale(chosen).needs) == ["evaluate"]
 
 
 # What is to be done.

@@ -16,6 +16,7 @@ from stgrpo.report.figures import running_mean
 FIGURE = FigureSpec(
     name="figure3",
     scale="demo",
+    comparable=False,
     metric="reward_std",
     label="reward std",
     panels=[Panel(title="GRPO", cells=["grpo", "st-grpo"])],

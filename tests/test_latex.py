@@ -1,12 +1,14 @@
 """The tables of config.yaml compile, and the pages show what was measured."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from support import experiment, need
+from support import ROOT, experiment, need
 
 from stgrpo.report.contents import TableSpec, table_spec
+from stgrpo.report.reported import Reported, read_reported
 from stgrpo.report.tables import Measured, to_latex
 
 DOCUMENT = r"""\documentclass{article}
@@ -19,11 +21,11 @@ DOCUMENT = r"""\documentclass{article}
 HOSTILE = r"\input{/etc/passwd} 100% of $x_1^2$ & {more} #1 ~ \end{table} ±"
 
 
-def page(table: TableSpec, measured: list[Measured], folder: Path) -> str:
+def page(table: TableSpec, measured: list[Measured], folder: Path, reported: Reported | None = None) -> str:
     """The text of the compiled page; LaTeX stops at its first error."""
     need("pdflatex")
     need("pdftotext")
-    (folder / "t.tex").write_text(DOCUMENT % to_latex(table, measured))
+    (folder / "t.tex").write_text(DOCUMENT % to_latex(table, measured, reported or {}))
     words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, errors="replace")
     assert done.returncode == 0, done.stdout[-2000:]
@@ -37,8 +39,8 @@ def made_up(table: TableSpec) -> list[Measured]:
     """10.0, 11.0, ... in the order of rows and columns."""
     names = [column.name for column in table.columns if len(column.over) == 1]
     return [
-        Measured(row.cell, 0, name, 10.0 + len(names) * r + c, 1.5, 60, "s", "t", "c")
-        for r, row in enumerate(table.rows)
+        Measured(cell, 0, name, 10.0 + len(names) * r + c, 1.5, 60, "s", "t", "c")
+        for r, cell in enumerate(row.cell for row in table.rows if row.cell)
         for c, name in enumerate(names)
     ]
 
@@ -53,6 +55,25 @@ def test_table_compiles_and_shows_every_number(tmp_path: Path, name: str):
     for m in measured:
         assert f"{m.value:.1f}" in text
     assert "tiny models" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4", "table5"])
+def test_the_paper_s_numbers_stand_beside_ours(tmp_path: Path, name: str):
+    """As printed, in their order; row by row, so that none stands in another row."""
+    table = table_spec(experiment("paper"), name)
+    reported = read_reported(ROOT / "workflow/resources/reported.csv", table)
+    lines = page(table, made_up(table), tmp_path, reported).splitlines()
+    body = lines[next(i for i, line in enumerate(lines) if line.strip().startswith("Method")) :]
+    for row in table.rows:
+        line = next(line for line in body if line.strip().startswith(row.label))
+        theirs = [value for (label, _), value in reported.items() if label == (row.reported or row.label)]
+        assert re.findall(r"\(([\d.]+)\)", line.split("±", 1)[-1] if row.cell else line) == theirs, line
+        assert ("†" in line) == (row.cell is None)
+        missing = 0 if row.cell else len(table.columns) - len(theirs)
+        assert len(re.findall("[–\x15]", line)) == missing  # a dash, in the font's own code where it names none
+    text = " ".join(" ".join(lines).split())
+    assert ("† Not examined here" in text) == (name == "table1")
+    assert "tiny models" not in text
 
 
 def test_hostile_text_is_printed_as_it_stands(tmp_path: Path):

@@ -17,6 +17,8 @@ def column(name: str, title: str) -> Column:
 TABLE = TableSpec(
     name="table2",
     scale="demo",
+    comparable=False,
+    rendered=True,
     caption="Groups & gains.",
     rows=[Row(cell="grpo", label="GRPO"), Row(cell="st-grpo", label="ST-GRPO (100%)")],
     columns=[column("tempcompass", "TempCompass"), column("mmvu", "MMVU_mc")],
@@ -58,7 +60,7 @@ def measured(*values: tuple[str, int, float], error: float = 1.0) -> list[Measur
     return [Measured(cell, seed, "tempcompass", value, error, 100, "s", "t", "c") for cell, seed, value in values]
 
 
-ONE_COLUMN = changed(columns=[column("tempcompass", "TempCompass")], scale="paper")  # where the best is bold
+ONE_COLUMN = changed(columns=[column("tempcompass", "TempCompass")], comparable=True)  # where the best is bold
 
 
 def body(table: TableSpec, scores: list[Measured]) -> list[str]:
@@ -106,9 +108,11 @@ def test_the_first_line_names_the_scale(scale: str):
     assert to_latex(changed(scale=scale), MEASURED).splitlines()[0] == f"% scale: {scale}"
 
 
-def test_only_the_paper_s_scale_has_no_warning():
-    assert "not the paper's data" in to_latex(TABLE, MEASURED)
-    assert "not the paper's data" not in to_latex(changed(scale="paper"), MEASURED)
+def test_only_a_comparable_scale_has_no_warning():
+    assert "Scale 'demo': rendered videos and tiny models, not the paper's data." in to_latex(TABLE, MEASURED)
+    own = changed(scale="own", rendered=False)  # with models and videos that are fetched, yet other settings
+    assert "Scale 'own': not the paper's setting." in to_latex(own, MEASURED)
+    assert "Scale" not in to_latex(changed(comparable=True), MEASURED)
 
 
 def test_two_seeds_show_their_mean():

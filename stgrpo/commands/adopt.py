@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stgrpo.commands import MADE_BY, add_spec, model_files
+from stgrpo.errors import UserError
 from stgrpo.files import link_or_copy, read_json, write_json
 from stgrpo.provenance import provenance
 from stgrpo.specs import ModelSpec
@@ -21,7 +22,11 @@ def register(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    """Link every file of the source, and say where they come from."""
+    """Link every file of the source, and say where they come from.
+
+    Raises:
+        UserError: the source holds no weights or no tokenizer.
+    """
     spec = ModelSpec.parse(args.spec)
     lock = read_json(args.lock)
     folder = args.lock.with_suffix("")
@@ -29,6 +34,11 @@ def run(args: Namespace) -> None:
     for entry in lock["files"]:
         link_or_copy(folder / entry["path"], args.out / entry["path"])
     model_files(args.out)  # refuses a source without weights
+    if not (args.out / "tokenizer_config.json").exists():
+        raise UserError(
+            f"{args.out}: no tokenizer_config.json in {lock['repository']}; "
+            f"see the files of {spec.source} in workflow/resources/sources.csv"
+        )
     made = {"spec": spec.model_dump(), "files": lock["files"], "provenance": provenance(spec.hash())}
     write_json(args.out / MADE_BY, made)
     print(f"{args.out}: {lock['repository']}, {len(lock['files'])} files")

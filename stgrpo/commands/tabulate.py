@@ -11,6 +11,7 @@ from stgrpo.commands import add_spec
 from stgrpo.errors import UserError
 from stgrpo.files import read_json, write_text
 from stgrpo.report.contents import TableSpec
+from stgrpo.report.reported import read_reported
 from stgrpo.report.tables import Measured, to_csv, to_latex
 
 
@@ -18,6 +19,7 @@ def register(parser: ArgumentParser) -> None:
     """Arguments of the verb."""
     add_spec(parser)
     parser.add_argument("--metrics", type=Path, nargs="+", required=True, help="one file a cell and seed")
+    parser.add_argument("--reported", type=Path, help="the paper's numbers, where they may stand beside ours")
     parser.add_argument("--tex", type=Path, required=True)
     parser.add_argument("--csv", type=Path, required=True)
 
@@ -32,12 +34,13 @@ def run(args: Namespace) -> None:
                 f"{table.name}: cell '{m.cell}' seed {m.seed} was evaluated by spec {m.spec}, "
                 f"the configuration asks for {wanted}; evaluate it again (snakemake TARGET -R evaluate)"
             )
-    for row in table.rows:
+    for row in (row for row in table.rows if row.cell):
         for benchmark in {name for column in table.columns for name in column.over}:
             if not any(m.cell == row.cell and m.benchmark == benchmark for m in measured):
                 raise UserError(f"{table.name}: no score of cell '{row.cell}' on {benchmark} among the given metrics")
-    write_text(args.csv, to_csv(table, measured))
-    write_text(args.tex, to_latex(table, measured))
+    reported = read_reported(args.reported, table) if args.reported else {}
+    write_text(args.csv, to_csv(table, measured, reported))
+    write_text(args.tex, to_latex(table, measured, reported))
     print(f"{args.tex}: {len(table.rows)} rows at scale {table.scale}")
 
 

@@ -48,13 +48,15 @@ def work_of_scale(experiment: Experiment) -> Work:
     """
     scale, runs = experiment.active, all_runs(experiment)
     trainings = [(run.cell, run.seed) for run in runs if run.training and run.training.status != "done"]
-    evaluation = any(part.status != "done" for run in runs for part in run.evaluation.values())
-    wanted = {"evaluate": evaluation}  # any other kind comes before the trainings
-    kinds: list[Need] = [kind for kind in scale.needs if wanted.get(kind, bool(trainings))]
-    needs: dict[Need, Demand] = {kind: configured(scale, kind) for kind in kinds}
+    unexamined = {run.cell for run in runs if any(part.status != "done" for part in run.evaluation.values())}
+    models = {experiment.cell(cell).model for cell in unexamined}  # nothing else is fetched for an evaluation alone
     locks = Path("resources", experiment.scale)
-    lacking = [name for name in _sources(experiment) if not (locks / f"{name}.json").exists()]
-    return Work(needs, lacking if "fetch" in needs else [], trainings)
+    absent = [name for name in _sources(experiment) if not (locks / f"{name}.json").exists()]
+    lacking = [name for name in absent if trainings or name in models]
+    # Any other kind comes before the trainings.
+    wanted = {"evaluate": bool(unexamined), "fetch": bool(trainings or lacking)}
+    kinds: list[Need] = [kind for kind in scale.needs if wanted.get(kind, bool(trainings))]
+    return Work({kind: configured(scale, kind) for kind in kinds}, lacking, trainings)
 
 
 def work_of_jobs(experiment: Experiment, jobs: Iterable[Any]) -> Work:
@@ -112,7 +114,6 @@ def _largest(demands: Iterable[Demand]) -> Demand:
 
 def _sources(experiment: Experiment) -> list[str]:
     """What the active scale is made from: its models, its corpus, its benchmarks."""
-    scale = experiment.active
-    models = [scale.models.policy, scale.models.scorer] if scale.models else []
+    scale, models = experiment.active, experiment.fetched_models
     examined = [experiment.benchmarks[name].source for part in scale.evaluation.parts.values() for name in part]
     return list(dict.fromkeys([*models, scale.questions.source, *examined]))

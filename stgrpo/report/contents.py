@@ -8,18 +8,33 @@ from stgrpo.rules import Frozen
 
 
 class Column(Frozen):
-    """A column of numbers: one benchmark, or the unweighted mean of several, recomputed and never copied."""
+    """A column of numbers: one benchmark, or the unweighted mean of several, recomputed and never copied.
+
+    Attributes:
+        reported: the paper's column of it in reported.csv, None where the paper prints none.
+    """
 
     name: str
     title: str
     over: list[str]
+    reported: str | None = None
 
 
 class TableSpec(Frozen):
-    """A table of the active scale: rows of cells, columns, rows left out, EvalSpec hashes by "cell/seedK"."""
+    """A table of the active scale.
+
+    Attributes:
+        comparable: whether its numbers may stand beside the paper's.
+        rendered: whether they come from rendered videos and tiny models.
+        rows: of cells, and at a comparable scale also those that are known from the paper only.
+        omitted: labels of the rows that are not here.
+        specs: EvalSpec hashes by "cell/seedK".
+    """
 
     name: str
     scale: str
+    comparable: bool
+    rendered: bool
     caption: str
     rows: list[Row]
     columns: list[Column]
@@ -32,6 +47,7 @@ class FigureSpec(Frozen):
 
     name: str
     scale: str
+    comparable: bool
     metric: str
     label: str
     panels: list[Panel]
@@ -52,19 +68,21 @@ def eval_hashes(experiment: Experiment, cell: str, seed: int) -> list[str]:
 
 
 def table_spec(experiment: Experiment, name: str) -> TableSpec:
-    """A table with the rows whose cells run at the active scale; the labels of the others are among the omitted."""
-    table = experiment.tables[name]
-    rows = [row for row in table.rows if row.cell in experiment.active.cells]
+    """A table with the rows that have numbers at the active scale; the labels of the others are the omitted."""
+    table, scale = experiment.tables[name], experiment.active
+    rows = [row for row in table.rows if (row.cell in scale.cells if row.cell else scale.comparable)]
     return TableSpec(
         name=name,
         scale=experiment.scale,
+        comparable=scale.comparable,
+        rendered=scale.world is not None,
         caption=table.caption,
         rows=rows,
         columns=_columns(experiment, table),
-        omitted=[row.label for row in table.rows if row not in rows] + table.omitted,
+        omitted=[row.label for row in table.rows if row not in rows],
         specs={
             f"{cell}/seed{seed}": ",".join(eval_hashes(experiment, cell, seed))
-            for cell, seed in runs_of(experiment, (row.cell for row in rows))
+            for cell, seed in runs_of(experiment, (row.cell for row in rows if row.cell))
         },
     )
 
@@ -78,6 +96,7 @@ def figure_spec(experiment: Experiment, name: str) -> FigureSpec:
     return FigureSpec(
         name=name,
         scale=experiment.scale,
+        comparable=experiment.active.comparable,
         metric=figure.metric,
         label=figure.label,
         panels=panels,
@@ -91,5 +110,6 @@ def figure_spec(experiment: Experiment, name: str) -> FigureSpec:
 def _columns(experiment: Experiment, table: Table) -> list[Column]:
     """The benchmarks, then the means of them."""
     titles = experiment.benchmarks
-    singles = [Column(name=name, title=titles[name].title, over=[name]) for name in table.columns]
-    return singles + [Column(name=mean.title, title=mean.title, over=mean.over) for mean in table.averages]
+    singles = [Column(name=name, title=titles[name].title, over=[name], reported=name) for name in table.columns]
+    means = [Column(name=m.title, title=m.title, over=m.over, reported=m.reported) for m in table.averages]
+    return singles + means

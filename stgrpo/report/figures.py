@@ -39,7 +39,7 @@ def draw(figure: FigureSpec, curves: Sequence[Curve], pdf: Path, png: Path) -> N
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False, fontsize=8)
     axes[0][0].set_ylabel(figure.label)
-    if figure.scale != "paper":
+    if not figure.comparable:
         shown.suptitle(f"scale '{figure.scale}': not the paper's data", fontsize=8, color="#777777")
     shown.savefig(pdf, format="pdf", metadata={"CreationDate": None})  # equal data give equal bytes
     shown.savefig(png, format="png", dpi=160)

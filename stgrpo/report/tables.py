@@ -8,7 +8,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from io import StringIO
 from statistics import mean
 
+from stgrpo.config import Row
 from stgrpo.report.contents import Column, TableSpec
+from stgrpo.report.reported import Reported, printed
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -22,8 +24,9 @@ _SPECIAL = {
     "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}",
     "±": r"$\pm$",
+    "†": r"$^\dagger$",
 }
-CSV_COLUMNS = (
+CSV_COLUMNS: tuple[str, ...] = (
     "table",
     "scale",
     "row",
@@ -40,6 +43,7 @@ CSV_COLUMNS = (
     "commit",
     "image",
 )
+_NOTHING: Reported = {}
 
 
 @dataclass(frozen=True)
@@ -65,27 +69,31 @@ class Measured:
     image: str = ""
 
 
-def to_csv(table: TableSpec, measured: Sequence[Measured]) -> str:
-    """One line a number. Below paper scale `reported` and `delta` stay empty: such numbers are not comparable."""
+def to_csv(table: TableSpec, measured: Sequence[Measured], reported: Reported = _NOTHING) -> str:
+    """One line a number; `delta` is ours minus the paper's. A row that is known from the paper only has no `value`.
+
+    Where numbers are not comparable with the paper's, none of them are given, and `reported` and `delta` stay empty.
+    """
     out = StringIO()
     writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in table.rows:
         for column in table.columns:
-            for m in _numbers(measured, row.cell, column):
+            theirs = printed(reported, row, column)
+            where = {"table": table.name, "scale": table.scale, "row": row.label, "column": column.name}
+            if row.cell is None and theirs:
+                writer.writerow({**where, "reported": theirs})
+            for m in _numbers(measured, row, column):
                 writer.writerow(
                     {
-                        "table": table.name,
-                        "scale": table.scale,
-                        "row": row.label,
-                        "column": column.name,
+                        **where,
                         "cell": m.cell,
                         "seed": m.seed,
                         "value": f"{m.value:.4f}",
                         "standard_error": f"{m.standard_error:.4f}",
                         "n": m.n,
-                        "reported": "",
-                        "delta": "",
+                        "reported": theirs or "",
+                        "delta": f"{m.value - float(theirs):.4f}" if theirs else "",
                         "spec": m.spec,
                         "trained": m.trained,
                         "commit": m.commit,
@@ -95,16 +103,17 @@ def to_csv(table: TableSpec, measured: Sequence[Measured]) -> str:
     return out.getvalue()
 
 
-def to_latex(table: TableSpec, measured: Sequence[Measured]) -> str:
+def to_latex(table: TableSpec, measured: Sequence[Measured], reported: Reported = _NOTHING) -> str:
     """A booktabs table to \\input, as wide as the text (booktabs, graphicx); the first line names the scale.
 
-    At paper scale the best value of a column is bold; below it no method is shown as the better one.
+    At a comparable scale the paper's numbers stand beside ours, in parentheses, and the best of ours in a column is
+    bold; elsewhere no method is shown as the better one.
     """
     lines = [
         f"% scale: {table.scale}",
         r"\begin{table*}",
         r"\centering",
-        rf"\caption{{{escape(table.caption)} {escape(_note(table, measured))}}}",
+        rf"\caption{{{escape(table.caption)} {escape(_note(table, measured, reported))}}}",
         rf"\label{{tab:{table.name}}}",
         r"\medskip",
         r"\resizebox{\linewidth}{!}{%",
@@ -115,8 +124,9 @@ def to_latex(table: TableSpec, measured: Sequence[Measured]) -> str:
     ]
     best = [_best(table, measured, column) for column in table.columns]
     for row in table.rows:
-        numbers = [_number(measured, row.cell, c, b) for c, b in zip(table.columns, best, strict=True)]
-        lines.append(" & ".join([escape(row.label), *numbers]) + r" \\")
+        label = row.label if row.cell else f"{row.label}†"
+        numbers = [_number(measured, reported, row, c, b) for c, b in zip(table.columns, best, strict=True)]
+        lines.append(" & ".join([escape(label), *numbers]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table*}"]
     return "\n".join(lines) + "\n"
 
@@ -126,35 +136,45 @@ def escape(text: str) -> str:
     return "".join(_SPECIAL.get(letter, letter) for letter in text)
 
 
-def _note(table: TableSpec, measured: Sequence[Measured]) -> str:
+def _note(table: TableSpec, measured: Sequence[Measured], reported: Reported) -> str:
     seeds = len({m.seed for m in measured})
-    sizes = {column.title: _numbers(measured, table.rows[0].cell, column)[0].n for column in table.columns}
+    first = next(row for row in table.rows if row.cell)
+    sizes = {column.title: _numbers(measured, first, column)[0].n for column in table.columns}
     singles = [column.title for column in table.columns if len(column.over) == 1]
     parts = [
         "Percent, ± standard error of one evaluation",
+        *(["in parentheses what the paper prints, its averages too, while ours are recomputed"] if reported else []),
         f"mean over {seeds} seeds" if seeds > 1 else "one seed",
         "questions: " + ", ".join(f"{title} {sizes[title]}" for title in singles),
         *(f"{c.title}: unweighted mean of {len(c.over)} columns" for c in table.columns if len(c.over) > 1),
     ]
     note = "; ".join(parts) + "."
+    if any(row.cell is None for row in table.rows):
+        note += " † Not examined here: the paper's numbers alone."
     if table.omitted:
         note += f" Rows of the paper that are not here: {', '.join(table.omitted)}."
-    if table.scale != "paper":
-        note = f"Scale '{table.scale}': rendered videos and tiny models, not the paper's data. " + note
+    if not table.comparable:
+        what = "rendered videos and tiny models, not the paper's data" if table.rendered else "not the paper's setting"
+        note = f"Scale '{table.scale}': {what}. {note}"
     return note
 
 
 def _best(table: TableSpec, measured: Sequence[Measured], column: Column) -> float | None:
-    if table.scale != "paper":
+    if not table.comparable:
         return None
-    return max(_shown(_numbers(measured, row.cell, column)) for row in table.rows)
+    return max(_shown(_numbers(measured, row, column)) for row in table.rows if row.cell)
 
 
-def _number(measured: Sequence[Measured], cell: str, column: Column, best: float | None) -> str:
-    numbers = _numbers(measured, cell, column)
-    value, error = _shown(numbers), mean(m.standard_error for m in numbers)
-    text = rf"\textbf{{{value:.1f}}}" if value == best else f"{value:.1f}"
-    return rf"{text} {{\scriptsize$\pm${error:.1f}}}"
+def _number(measured: Sequence[Measured], reported: Reported, row: Row, column: Column, best: float | None) -> str:
+    """Ours with its error, then the paper's; a dash where there is neither."""
+    shown = []
+    if numbers := _numbers(measured, row, column):
+        value, error = _shown(numbers), mean(m.standard_error for m in numbers)
+        text = rf"\textbf{{{value:.1f}}}" if value == best else f"{value:.1f}"
+        shown.append(rf"{text} {{\scriptsize$\pm${error:.1f}}}")
+    if theirs := printed(reported, row, column):
+        shown.append(rf"{{\scriptsize({theirs})}}")
+    return " ".join(shown) or "--"
 
 
 def _shown(numbers: Sequence[Measured]) -> float:
@@ -163,9 +183,9 @@ def _shown(numbers: Sequence[Measured]) -> float:
     return float(exact.quantize(Decimal("0.1"), ROUND_HALF_UP))
 
 
-def _numbers(measured: Sequence[Measured], cell: str, column: Column) -> list[Measured]:
-    """A cell's numbers in a column, one a seed."""
-    return list(_means([m for m in measured if m.cell == cell and m.benchmark in column.over], column))
+def _numbers(measured: Sequence[Measured], row: Row, column: Column) -> list[Measured]:
+    """The numbers of a row's cell in a column, one a seed."""
+    return list(_means([m for m in measured if m.cell == row.cell and m.benchmark in column.over], column))
 
 
 def _means(found: Sequence[Measured], column: Column) -> Iterator[Measured]:

@@ -19,8 +19,12 @@ from stgrpo.errors import UserError, suggest
 from stgrpo.loading import load_experiment
 from stgrpo.planning import checks
 from stgrpo.report import contents
+from stgrpo.report.reported import read_reported
 
 SOURCES_TABLE = str(Path(workflow.basedir) / "resources" / "sources.csv")
+REPORTED_TABLE = (
+    "workflow/resources/reported.csv"  # an input, so named as it is in any clone
+)
 
 try:
     EXPERIMENT = load_experiment(config)
@@ -28,11 +32,14 @@ try:
     SOURCES = sorted(
         {EXPERIMENT.active.questions.source}
         | {benchmark.source for benchmark in EXPERIMENT.benchmarks.values()}
-        | ({MODELS.policy, MODELS.scorer} if MODELS else set())
+        | set(EXPERIMENT.fetched_models)
     )
     REPOSITORIES = {
         read_source(Path(SOURCES_TABLE), name).repository: name for name in SOURCES
     }
+    # A row without the paper's numbers is found before the trainings, not after them.
+    for table in EXPERIMENT.active.tables if EXPERIMENT.active.comparable else []:
+        read_reported(Path(REPORTED_TABLE), contents.table_spec(EXPERIMENT, table))
     for word in sys.argv[1:]:
         cell = re.match(r"results/[^/]+/cells/([^/]+)/", word)
         if cell and cell[1] not in EXPERIMENT.active.cells:
@@ -155,6 +162,10 @@ def scorer_spec(wildcards):
     return specs.scorer_spec(EXPERIMENT).canonical()
 
 
+def model_spec(wildcards):
+    return specs.model_spec(wildcards.source).canonical()
+
+
 def score_spec(wildcards):
     return specs.score_spec(EXPERIMENT).canonical()
 
@@ -181,10 +192,11 @@ def eval_spec(wildcards):
 
 
 def policy_of_cell(wildcards):
-    """A cell's own weights; for an untrained one those that the others start from."""
+    """A cell's own weights; for an untrained one the model that it names, or what the others start from."""
     if wildcards.cell in TRAINED:
         return "results/<scale>/cells/{cell}/seed{seed}/model"
-    return "results/<scale>/policy"
+    model = EXPERIMENT.cell(wildcards.cell).model
+    return f"results/<scale>/models/{model}" if model else "results/<scale>/policy"
 
 
 def questions_of_part(wildcards):

@@ -1,5 +1,6 @@
 # Needs: fetched models.
-# Makes: the policy to start from and the frame scorer, where the cells look for them.
+# Makes: the policy to start from, the frame scorer and the models that are examined as they are, where the cells look
+# for them.
 # Verbs: adopt.
 
 
@@ -29,5 +30,20 @@ rule scorer:
     localrule: True
     params:
         spec=scorer_spec,
+    shell:
+        "python -m stgrpo adopt --spec {params.spec:q} --lock {input:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule model:
+    """A model that is examined as it is."""
+    input:
+        "resources/<scale>/{source}.json",
+    output:
+        directory("results/<scale>/models/{source}"),
+    log:
+        "results/<scale>/logs/model-{source}.log",
+    localrule: True
+    params:
+        spec=model_spec,
     shell:
         "python -m stgrpo adopt --spec {params.spec:q} --lock {input:q} --out {output:q} > {log:q} 2>&1"

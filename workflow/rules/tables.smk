@@ -1,4 +1,4 @@
-# Needs: the cells' scores, the trainings' metrics.
+# Needs: the cells' scores, the trainings' metrics; at a comparable scale what the paper prints.
 # Makes: tables and figures, and their copies at the top of results/.
 # Verbs: tabulate, figure, publish.
 
@@ -6,7 +6,8 @@
 rule tabulate:
     """Make one table of the active scale."""
     input:
-        metrics_of_table,
+        metrics=metrics_of_table,
+        reported=REPORTED_TABLE if EXPERIMENT.active.comparable else [],
     output:
         tex="results/<scale>/{table}.tex",
         csv="results/<scale>/{table}.csv",
@@ -15,9 +16,12 @@ rule tabulate:
     localrule: True
     params:
         spec=table_spec,
+        reported=lambda wildcards, input: (
+            ["--reported", input.reported] if input.reported else []
+        ),
     shell:
-        "python -m stgrpo tabulate --spec {params.spec:q} --metrics {input:q}"
-        " --tex {output.tex:q} --csv {output.csv:q} > {log:q} 2>&1"
+        "python -m stgrpo tabulate --spec {params.spec:q} --metrics {input.metrics:q}"
+        " {params.reported:q} --tex {output.tex:q} --csv {output.csv:q} > {log:q} 2>&1"
 
 
 rule figure:

@@ -1,0 +1,51 @@
+"""What the paper prints: one number a line of `workflow/resources/reported.csv`, by table, row and column."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from stgrpo.config import Row
+from stgrpo.errors import UserError, suggest
+from stgrpo.report.contents import Column, TableSpec
+
+Reported = Mapping[tuple[str, str], str]  # numbers of one table as printed, by row and column as the file names them
+
+
+def read_reported(path: Path, table: TableSpec) -> Reported:
+    """The paper's numbers of a table.
+
+    Raises:
+        UserError: a row that names one of the paper's, or has nothing else to show, is not in the file, nor a column
+            that is named so; or a value in it is no number.
+    """
+    with path.open(newline="", encoding="utf-8") as lines:
+        found = {
+            (line["row"], line["column"]): _number(path, at, line["value"])
+            for at, line in enumerate(csv.DictReader(lines), 2)
+            if line["table"] == table.name
+        }
+    rows = [row.reported or row.label for row in table.rows if row.reported or row.cell is None]
+    _check(path, table, "row", rows, {row for row, _ in found})
+    if found:  # a table that the paper lacks may share its columns with one that it has
+        columns = [column.reported for column in table.columns if column.reported not in (None, column.name)]
+        _check(path, table, "column", columns, {column for _, column in found})
+    return found
+
+
+def printed(reported: Reported, row: Row, column: Column) -> str | None:
+    """The paper's number in a row and column, None where it prints none."""
+    return reported.get((row.reported or row.label, column.reported)) if column.reported else None
+
+
+def _check(path: Path, table: TableSpec, what: str, names: Iterable[str | None], known: Iterable[str]) -> None:
+    for name in names:
+        if name is not None and name not in known:
+            raise UserError(f"{path}: {table.name} has no {what} '{name}'; {suggest(name, sorted(known))}")
+
+
+def _number(path: Path, line: int, text: str) -> str:
+    try:
+        float(text)
+    except ValueError:
+        raise UserError(f"{path}:{line}: '{text}' is no number; where the paper prints none, drop the line") from None
+    return text
