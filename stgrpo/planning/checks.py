@@ -13,7 +13,7 @@ from typing import Any
 
 from stgrpo.config import Experiment
 from stgrpo.errors import UserError
-from stgrpo.planning import cluster
+from stgrpo.planning import cluster, gpu
 from stgrpo.planning.disk import disk, existing, free_space
 from stgrpo.planning.findings import Executor, Finding, Setting, ask
 from stgrpo.planning.standing import Run, Standing, all_runs
@@ -206,7 +206,7 @@ def packages(setting: Setting) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
-    *(gpus, machine, image),
+    *(gpus, gpu.memory, machine, image),
     *(cluster.programs, cluster.controller, cluster.partitions),
     *(writing, locks, room, hub, token),
 )

@@ -53,7 +53,7 @@ def work_of_scale(experiment: Experiment) -> Work:
     kinds: list[Need] = [kind for kind in scale.needs if wanted.get(kind, bool(trainings))]
     needs: dict[Need, Demand] = {kind: configured(scale, kind) for kind in kinds}
     locks = Path("resources", experiment.scale)
-    lacking = [name for name in _sources(experiment) if not (locks / f"{name}.json").exists()]
+    lacking = [name for name in sources_of(experiment) if not (locks / f"{name}.json").exists()]
     return Work(needs, lacking if "fetch" in needs else [], trainings)
 
 
@@ -110,7 +110,7 @@ def _largest(demands: Iterable[Demand]) -> Demand:
     return Demand(*map(max, zip(*map(astuple, demands), strict=True)))
 
 
-def _sources(experiment: Experiment) -> list[str]:
+def sources_of(experiment: Experiment) -> list[str]:
     """What the active scale is made from: its models, its corpus, its benchmarks."""
     scale = experiment.active
     models = [scale.models.policy, scale.models.scorer] if scale.models else []

@@ -1,0 +1,96 @@
+"""What a scale fetches: how many GB, and on what that number rests."""
+
+import csv
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+
+from stgrpo.config import Experiment
+from stgrpo.files import read_json
+from stgrpo.planning.work import sources_of
+
+ROOT = Path(__file__).parent.parent.parent
+SOURCES = ROOT / "workflow" / "resources" / "sources.csv"
+_LOCKS = SOURCES.parent / "locks"
+_GB = 1e9
+
+# Of Video-R1-data only the videos of the chosen questions are fetched, and the file of records.
+_CORPUS = "Video-R1/Video-R1-data"
+_RECORDS_GB = 0.176
+_VIDEO_RECORDS = 116_248  # of Video-R1-260k.json; the images count as if they were video, so the mean is a little high
+_RESERVE = 0.1  # videos beside the questions', for those that do not decode
+
+
+@dataclass(frozen=True)
+class Download:
+    """One source; sizes in bytes.
+
+    Attributes:
+        size: of what is fetched; None where no one knows.
+        there: the part of it that lies on the disk.
+        unpacked: what its archives hold, which lies beside them.
+        basis: what the size rests on.
+    """
+
+    name: str
+    size: int | None
+    there: int
+    unpacked: int
+    basis: str
+
+
+def downloads(experiment: Experiment) -> list[Download]:
+    """Everything that the active scale fetches; nothing where all is rendered.
+
+    Raises:
+        UserError: a lock is damaged.
+    """
+    if experiment.active.world is not None:
+        return []
+    return [_download(experiment, name) for name in sources_of(experiment)]
+
+
+def repository_of(source: str) -> str:
+    """Where a source lies on the Hub."""
+    return rows()[source]["repository"]
+
+
+@cache
+def rows() -> dict[str, dict[str, str]]:
+    """The table of sources, by name."""
+    with SOURCES.open(newline="", encoding="utf-8") as lines:
+        return {row["name"]: row for row in csv.DictReader(lines)}
+
+
+def _download(experiment: Experiment, name: str) -> Download:
+    row, lock = rows()[name], _LOCKS / f"{name}.json"
+    folder = Path("resources") / experiment.scale / name
+    chosen = row["repository"] == _CORPUS
+    if lock.exists():
+        listed = {entry["path"]: entry["size"] for entry in read_json(lock)["files"]}
+        size, basis = sum(listed.values()), "its lock"
+    elif chosen:
+        size, basis = _chosen(experiment.active.questions.count, float(row["gigabytes"]))
+    elif row["gigabytes"]:
+        size, basis = round(float(row["gigabytes"]) * _GB), "the Hub's pages (sources.csv)"
+    else:
+        size, basis = None, "unknown until its first fetch: sources.csv has no gigabytes"
+    # Chosen videos come out of their archives one by one; models have none.
+    packed = size if size and not chosen and ".zip" in row["files"] else 0
+    present = _present(folder, ["*"] if chosen else row["files"].split())
+    return Download(name, size, min(present, size or present), packed, basis)
+
+
+def _chosen(count: int, corpus: float) -> tuple[int, str]:
+    """Bytes of the chosen questions' videos with a reserve, at the mean size of the corpus."""
+    videos, mean = round(count * (1 + _RESERVE)), corpus / _VIDEO_RECORDS
+    basis = f"{videos:,} videos of {1000 * mean:.1f} MB, the mean of all {corpus:g} GB, and the records"
+    return round((videos * mean + _RECORDS_GB) * _GB), basis
+
+
+def _present(folder: Path, patterns: list[str]) -> int:
+    """Bytes of the files in it that were fetched, not unpacked."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    wanted = (path for path in files if any(fnmatch(str(path.relative_to(folder)), pattern) for pattern in patterns))
+    return sum(path.stat().st_size for path in wanted)
