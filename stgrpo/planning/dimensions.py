@@ -7,7 +7,7 @@ from typing import Any, Self
 from stgrpo.config import Experiment
 from stgrpo.errors import UserError
 from stgrpo.files import read_json
-from stgrpo.planning.downloads import repository_of
+from stgrpo.planning.sources import row
 
 _PATCH = 3 * 2 * 14 * 14  # numbers of a patch: colours, two frames, 14 x 14 pixels
 _MERGED = 4  # patches that become one token
@@ -101,10 +101,10 @@ def dimensions_of(experiment: Experiment) -> Dimensions | None:
     """Of the policy that the active scale starts from; None while only its weights could say them.
 
     Raises:
-        UserError: its config.json is damaged.
+        UserError: its config.json is damaged, or no source is called like it.
     """
     config = Path("results") / experiment.scale / "policy" / "config.json"
     if config.is_file():
         return Dimensions.read(config)
     models = experiment.active.models
-    return KNOWN.get(repository_of(models.policy)) if models else None
+    return KNOWN.get(row(models.policy)["repository"]) if models else None

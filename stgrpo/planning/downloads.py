@@ -1,17 +1,14 @@
 """What a scale fetches: how many GB, and on what that number rests."""
 
-import csv
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import cache
 from pathlib import Path
 
 from stgrpo.config import Experiment
 from stgrpo.files import read_json
+from stgrpo.planning.sources import SOURCES, row
 from stgrpo.planning.work import sources_of
 
-ROOT = Path(__file__).parent.parent.parent
-SOURCES = ROOT / "workflow" / "resources" / "sources.csv"
 _LOCKS = SOURCES.parent / "locks"
 _GB = 1e9
 
@@ -44,41 +41,29 @@ def downloads(experiment: Experiment) -> list[Download]:
     """Everything that the active scale fetches; nothing where all is rendered.
 
     Raises:
-        UserError: a lock is damaged.
+        UserError: a lock is damaged, or a source is not in the table.
     """
     if experiment.active.world is not None:
         return []
     return [_download(experiment, name) for name in sources_of(experiment)]
 
 
-def repository_of(source: str) -> str:
-    """Where a source lies on the Hub."""
-    return rows()[source]["repository"]
-
-
-@cache
-def rows() -> dict[str, dict[str, str]]:
-    """The table of sources, by name."""
-    with SOURCES.open(newline="", encoding="utf-8") as lines:
-        return {row["name"]: row for row in csv.DictReader(lines)}
-
-
 def _download(experiment: Experiment, name: str) -> Download:
-    row, lock = rows()[name], _LOCKS / f"{name}.json"
+    told, lock = row(name), _LOCKS / f"{name}.json"
     folder = Path("resources") / experiment.scale / name
-    chosen = row["repository"] == _CORPUS
+    chosen = told["repository"] == _CORPUS
     if lock.exists():
         listed = {entry["path"]: entry["size"] for entry in read_json(lock)["files"]}
         size, basis = sum(listed.values()), "its lock"
     elif chosen:
-        size, basis = _chosen(experiment.active.questions.count, float(row["gigabytes"]))
-    elif row["gigabytes"]:
-        size, basis = round(float(row["gigabytes"]) * _GB), "the Hub's pages (sources.csv)"
+        size, basis = _chosen(experiment.active.questions.count, float(told["gigabytes"]))
+    elif told["gigabytes"]:
+        size, basis = round(float(told["gigabytes"]) * _GB), "the Hub's pages (sources.csv)"
     else:
         size, basis = None, "unknown until its first fetch: sources.csv has no gigabytes"
     # Chosen videos come out of their archives one by one; models have none.
-    packed = size if size and not chosen and ".zip" in row["files"] else 0
-    present = _present(folder, ["*"] if chosen else row["files"].split())
+    packed = size if size and not chosen and ".zip" in told["files"] else 0
+    present = _present(folder, ["*"] if chosen else told["files"].split())
     return Download(name, size, min(present, size or present), packed, basis)
 
 

@@ -17,6 +17,10 @@ _TEXT = 512  # tokens of a prompt beside its clip, more than the benchmarks' lon
 _SHAPES = [(lines, lines * wide // high) for lines in (180, 240, 360, 720, 1080) for wide, high in
            ((21, 9), (16, 9), (4, 3), (1, 1), (3, 4), (9, 16))]  # fmt: skip
 _MERGED = 4  # patches that become one token
+_TODO: dict[Need, str] = {
+    "train": "stgrpo plan shows the parts; set sharding: zero3 and more processes, or use larger GPUs",
+    "evaluate": "stgrpo plan shows the parts; lower evaluation.max_tokens or evaluation.frames, or use larger GPUs",
+}
 
 
 @dataclass(frozen=True)
@@ -24,45 +28,63 @@ class Fit:
     """What a kind of job takes of a GPU, and what a GPU has.
 
     Attributes:
+        load: what it was reckoned for.
+        how: the engine, in words.
         given: bytes of a GPU of this machine, or as config.yaml says; None where no one says.
     """
 
     kind: Need
+    load: Load
+    how: str
     memory: Memory
     given: int | None
 
+    @property
+    def job(self) -> str:
+        """In words."""
+        return "a training" if self.kind == "train" else "an evaluation"
 
-def fits(experiment: Experiment, ask_machine: bool = False) -> list[Fit]:
-    """For trainings and evaluations that ask for GPUs; none until the policy's dimensions are known."""
+    @property
+    def fits(self) -> bool:
+        """Whether it does, as far as is known."""
+        return self.given is None or self.memory.peak <= self.given
+
+
+def fits(experiment: Experiment, local: bool = False) -> list[Fit]:
+    """Of trainings and evaluations that ask for GPUs; none until the policy's dimensions are known.
+
+    Args:
+        experiment: the configuration.
+        local: whether the jobs run on this machine, whose GPUs are then asked for their memory.
+    """
     scale, model = experiment.active, dimensions_of(experiment)
     if model is None:
         return []
-    plans = {
-        "train": lambda: plan_training(model, training_load(scale), engine(scale)),
-        "evaluate": lambda: plan_evaluation(model, evaluation_load(scale)),
-    }
-    found = _of_this_machine() if ask_machine else None
-    wanted: tuple[Need, ...] = ("train", "evaluate")
-    return [Fit(kind, plans[kind](), found or _configured(scale, kind)) for kind in wanted if scale.needs[kind].gpus]
+    found, plans = _of_this_machine() if local else None, []
+    if scale.needs["train"].gpus:
+        load, how = training_load(scale), engine(scale)
+        words = f"{how.sharding} over {how.ranks}, {load.rows} answers at a time, {how.micro_rows} in a pass"
+        plans.append(Fit("train", load, words, plan_training(model, load, how), found or _configured(scale, "train")))
+    if scale.needs["evaluate"].gpus:
+        load = evaluation_load(scale)
+        given = found or _configured(scale, "evaluate")
+        plans.append(Fit("evaluate", load, f"fp32, {load.rows} answers at a time", plan_evaluation(model, load), given))
+    return plans
 
 
 def memory(setting: Setting) -> Iterator[Finding]:
     """Memory of the GPUs, against the plan of what is to be done."""
     needs = setting.work.needs
-    for fit in fits(setting.experiment, ask_machine=setting.executor == "local"):
+    for fit in fits(setting.experiment, local=setting.executor == "local"):
         if fit.kind not in needs or not needs[fit.kind].gpus:
             continue
-        job = {"train": "a training", "evaluate": "an evaluation"}[fit.kind]
-        wanted = f"{job} needs {size(fit.memory.peak)} of a GPU at its peak ({fit.memory.largest})"
+        wanted = f"{fit.job} takes {size(fit.memory.peak)} of each at its peak ({fit.memory.largest})"
         if fit.given is None:
-            todo = f"say what one has as needs.{fit.kind}.gpu_memory_gb"
-            yield Finding("note", "GPU memory", wanted, todo)
-        elif fit.memory.peak <= fit.given:
+            yield Finding("note", "GPU memory", wanted, f"say what one has: needs.{fit.kind}.gpu_memory_gb")
+        elif fit.fits:
             yield Finding("ok", "GPU memory", f"{wanted}, one has {size(fit.given)}")
         else:
-            todo = f"more processes with sharding: zero3, or larger GPUs (needs.{fit.kind}.gpu_memory_gb)"
-            todo = todo if fit.kind == "train" else f"larger GPUs (needs.{fit.kind}.gpu_memory_gb), or fewer frames"
-            yield Finding("missing", "GPU memory", f"{wanted}, one has {size(fit.given)}", todo)
+            yield Finding("missing", "GPU memory", f"{wanted}, one has {size(fit.given)}", _TODO[fit.kind])
 
 
 def training_load(scale: Scale) -> Load:
