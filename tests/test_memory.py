@@ -9,13 +9,13 @@ import pytest
 from support import experiment
 
 from stgrpo import specs
-from stgrpo.config import Experiment, Resources
+from stgrpo.config import Experiment, Need, Resources
 from stgrpo.errors import UserError
 from stgrpo.planning import gpu
 from stgrpo.planning.dimensions import KNOWN, Dimensions, dimensions_of
 from stgrpo.planning.findings import Executor, Setting
 from stgrpo.planning.memory import Engine, Load, Memory, plan_evaluation, plan_training
-from stgrpo.planning.work import Work, configured
+from stgrpo.planning.work import Demand, Work, configured
 from stgrpo.rules import FrameRule
 
 SEVEN, THREE = KNOWN["Qwen/Qwen2.5-VL-7B-Instruct"], KNOWN["Qwen/Qwen2.5-VL-3B-Instruct"]
@@ -215,7 +215,8 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def setting(chosen: Experiment, executor: Executor = "slurm") -> Setting:
-    needs = {kind: configured(chosen.active, kind) for kind in ("train", "evaluate")}
+    kinds: tuple[Need, ...] = ("train", "evaluate")
+    needs: dict[Need, Demand] = {kind: configured(chosen.active, kind) for kind in kinds}
     return Setting(chosen, executor, False, Work(needs, [], [("grpo", 0)]))
 
 

@@ -67,6 +67,14 @@ def test_a_lock_knows_better_and_what_is_there_is_counted():
     assert (one.size, one.there, one.unpacked, one.basis) == (1000, 300, 1000, "its lock")
 
 
+def test_of_archives_that_stay_on_the_hub_only_the_members_count():
+    files = [{"path": "Video-R1-260k.json", "size": 10}, {"path": "CLEVRER/a.zip", "size": 5000}]
+    members = [{"archive": "CLEVRER/a.zip", "path": f"CLEVRER/{i}.mp4", "size": 200 + i} for i in range(2)]
+    write_json("locks/video-r1.json", {"files": files, "members": members})
+    one = fetched()["video-r1"]
+    assert (one.size, one.unpacked) == (10 + 200 + 201, 0)
+
+
 def test_a_source_without_gigabytes_is_unknown(monkeypatch, tmp_path: Path):
     table = sources.SOURCES.read_text().replace(",1.6\n", ",\n")
     (tmp_path / "sources.csv").write_text(table)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from stgrpo.config import Experiment
 from stgrpo.files import read_json
@@ -53,8 +54,7 @@ def _download(experiment: Experiment, name: str) -> Download:
     folder = Path("resources") / experiment.scale / name
     chosen = told["repository"] == _CORPUS
     if lock.exists():
-        listed = {entry["path"]: entry["size"] for entry in read_json(lock)["files"]}
-        size, basis = sum(listed.values()), "its lock"
+        size, basis = _locked(read_json(lock)), "its lock"
     elif chosen:
         size, basis = _chosen(experiment.active.questions.count, float(told["gigabytes"]))
     elif told["gigabytes"]:
@@ -65,6 +65,14 @@ def _download(experiment: Experiment, name: str) -> Download:
     packed = size if size and not chosen and ".zip" in told["files"] else 0
     present = _present(folder, ["*"] if chosen else told["files"].split())
     return Download(name, size, min(present, size or present), packed, basis)
+
+
+def _locked(lock: dict[str, Any]) -> int:
+    """Bytes of its files, and of the members that are read out of archives which stay on the Hub."""
+    members = lock.get("members", [])
+    elsewhere = {member["archive"] for member in members}
+    files = [file for file in lock["files"] if file["path"] not in elsewhere]
+    return sum(one["size"] for one in (*files, *members))
 
 
 def _chosen(count: int, corpus: float) -> tuple[int, str]:
