@@ -82,6 +82,9 @@ class Resources(Frozen):
     """What a job asks the cluster for, on each of its nodes."""
 
     gpus: int = Field(default=0, ge=0)
+    gpu_memory_gb: int | None = Field(
+        default=None, ge=1, description="GiB of one GPU, where nvidia-smi cannot be asked"
+    )
     cpus: int = Field(default=1, ge=1)
     mem_mb: int = Field(default=2000, ge=1000, description="grows with the attempt where there are no GPUs")
     runtime: int = Field(default=30, ge=1, description="minutes; a training that takes longer goes on in a next job")

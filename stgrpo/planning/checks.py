@@ -13,8 +13,9 @@ from typing import Any
 
 from stgrpo.config import Experiment
 from stgrpo.errors import UserError
-from stgrpo.planning import cluster
+from stgrpo.planning import cluster, gpu
 from stgrpo.planning.disk import disk, existing, free_space
+from stgrpo.planning.downloads import downloads
 from stgrpo.planning.findings import Executor, Finding, Setting, ask
 from stgrpo.planning.standing import Run, Standing, all_runs
 from stgrpo.planning.text import size
@@ -141,6 +142,20 @@ def room(setting: Setting) -> Iterator[Finding]:
         yield Finding("ok", "disk", f"{size(found.free)} are free, the trainings left need {size(found.needed)} more")
 
 
+def fetching(setting: Setting) -> Iterator[Finding]:
+    """The disk of resources/, against what is to be fetched and unpacked there."""
+    wanted = [one for one in downloads(setting.experiment) if one.name in setting.work.sources]
+    needed = sum((one.size or 0) - one.there + one.unpacked for one in wanted)
+    if not needed:
+        return
+    free = free_space(Path("resources"))
+    had = f"{size(free)} are free, {len(wanted)} sources to fetch need {size(needed)} with what they unpack to"
+    if free <= needed:
+        yield Finding("missing", "downloads", had, "free some, or make resources/ a link to a larger disk")
+    else:
+        yield Finding("ok", "downloads", had)
+
+
 def _again(run: Run) -> Run:
     """A training that is done and yet to run (-R train) needs all of its disk again."""
     done = run.training and run.training.status == "done"
@@ -205,7 +220,7 @@ def packages(setting: Setting) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
-    *(gpus, machine, image),
+    *(gpus, gpu.memory, machine, image),
     *(cluster.programs, cluster.controller, cluster.partitions),
-    *(writing, locks, room, hub, token),
+    *(writing, locks, room, fetching, hub, token),
 )

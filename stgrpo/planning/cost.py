@@ -1,4 +1,7 @@
-"""What is left to do and what it costs, by steps and jobs measured at this scale; else by what jobs ask for."""
+"""What is left to do and what it costs: by steps and jobs measured at this scale, else assumed, else what jobs ask for.
+
+Assumed is only what is fetched, at the paper's size; the assumptions stand in `ASSUMED`, for a person to read.
+"""
 
 import csv
 import json
@@ -13,6 +16,26 @@ from stgrpo.files import read_json
 from stgrpo.planning.standing import Run, Standing
 from stgrpo.rl.checkpoints import METRICS
 
+# Seconds of a step: the author of Video-R1 gives 15 hours for 1000 steps (its issue 80), on 5 A100 of which one answers
+# for the others by vLLM. Its step has half as many answers again (shuffled videos), ours answers without vLLM.
+_STEP = 54.0
+# Seconds of a question, nobody's measurement: 4,600 tokens of prompt at 7.6 B parameters are 70 TFLOP and the vision
+# tower's 22, 0.7 s at 40 % of an A100's bf16; an answer's tokens, 64 rows at a time, as much again; the video's frames.
+_QUESTION = 2.0
+_QUESTIONS = {  # as the benchmarks are asked: TempCompass with captioning, MMVU its multiple choice
+    "videomme": 2700,
+    "vsibench": 5130,
+    "perceptiontest": 19140,
+    "tempcompass": 7540,
+    "videommmu": 900,
+    "mmvu": 625,
+}
+ASSUMED = (
+    f"a training step takes {_STEP:g} s on the GPUs of its job, as Video-R1's author reports of 4 or 5 (15 h for 1000 "
+    "steps): with vLLM, which makes ours slower, and half as many answers again, which makes ours faster",
+    f"a question takes {_QUESTION:g} s on one GPU: reckoned for bf16 on an A100, measured by nobody",
+)
+
 
 @dataclass(frozen=True)
 class Left:
@@ -22,10 +45,12 @@ class Left:
         kind: `training`, or `evaluation` with its part.
         run: the cell and seed.
         steps: of the optimizer, None of an evaluation.
-        pace: seconds a step, or of a whole evaluation; None where nothing was measured.
+        pace: seconds a step, or of a whole evaluation; None where nothing was measured or assumed.
         basis: what that was measured on.
         seconds: of the job, from `pace`; without one all the time that it asks for.
+        limit: seconds that one job may take.
         units: GPUs that it holds, or CPUs if it asks for no GPU.
+        assumed: whether the pace was not measured here.
     """
 
     kind: str
@@ -34,7 +59,9 @@ class Left:
     pace: float | None
     basis: str
     seconds: float
+    limit: float
     units: int
+    assumed: bool = False
 
     @property
     def hours(self) -> float:
@@ -91,8 +118,12 @@ def _training(experiment: Experiment, run: Run, standing: Standing, measured: Se
     assert run.spec is not None
     need, steps = experiment.active.needs["train"], run.spec.steps - standing.kept
     pace, basis = _pace(run, measured)
-    seconds = steps * pace if pace is not None else 60.0 * need.runtime
-    return Left("training", run, steps, pace, basis, seconds, units_of(need, experiment.active.nodes))
+    if assumed := pace is None and _is_known(experiment, need):
+        pace, basis = _STEP, "assumed: Video-R1's pace"
+    limit = 60.0 * need.runtime
+    seconds = steps * pace if pace is not None else limit
+    units = units_of(need, experiment.active.nodes)
+    return Left("training", run, steps, pace, basis, seconds, limit, units, assumed)
 
 
 def _pace(run: Run, measured: Sequence[_Measured]) -> tuple[float | None, str]:
@@ -116,15 +147,30 @@ def _evaluation(
 ) -> Left:
     need = experiment.active.needs["evaluate"]
     others = [found[part] for found in timings.values() if part in found]
+    asked = standing.total or _asked(experiment, part)
+    limit, assumed = 60.0 * need.runtime, False
     if part in timings[run.name]:
         pace, basis = timings[run.name][part], "its own last evaluation"
     elif others:
         pace, basis = median(others), "evaluations of other cells"
+    elif asked and _is_known(experiment, need):
+        pace, basis, assumed = _QUESTION * asked, f"assumed: {asked:,} questions, {_QUESTION:g} s each", True
     else:
         pace, basis = None, "none measured yet: needs.evaluate.runtime"
     share = 1 - standing.kept / standing.total if standing.total else 1.0
-    seconds = pace * share if pace is not None else 60.0 * need.runtime
-    return Left(f"evaluation {part}", run, None, pace, basis, seconds, units_of(need))
+    seconds = pace * share if pace is not None else limit
+    return Left(f"evaluation {part}", run, None, pace, basis, seconds, limit, units_of(need), assumed)
+
+
+def _is_known(experiment: Experiment, need: Resources) -> bool:
+    """Whether it is what the assumptions are about: a policy that is fetched, on GPUs."""
+    return experiment.active.models is not None and need.gpus > 0
+
+
+def _asked(experiment: Experiment, part: str) -> int | None:
+    """Questions of a part before they are there; None with a benchmark that is not the paper's."""
+    names = experiment.active.evaluation.parts[part]
+    return sum(_QUESTIONS[name] for name in names) if all(name in _QUESTIONS for name in names) else None
 
 
 def _measured(run: Run) -> Iterator[_Measured]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from stgrpo.config import Experiment, Scale
 from stgrpo.errors import UserError
+from stgrpo.planning.dimensions import Dimensions, dimensions_of
 from stgrpo.planning.standing import Run
 
 _FP32 = 4  # bytes
@@ -25,21 +26,23 @@ class Disk:
     """What the trainings need of a disk, in bytes.
 
     Attributes:
-        origin: the weights that were measured.
-        parameters: their number.
+        origin: where the number of parameters is from: weights that are there, or the policy's dimensions.
+        parameters: of the policy.
         checkpoint: size of one checkpoint.
         held: checkpoints of the longest training at most at one time.
         peak: of all trainings side by side.
+        in_turn: the peak if they run one after another.
         present: the part of the peak that stands already.
         largest: bytes that are still to come of the training that lacks most.
         free: on the disk of results/.
     """
 
-    origin: Path
+    origin: str
     parameters: int
     checkpoint: int
     held: int
     peak: int
+    in_turn: int
     present: int
     largest: int
     free: int
@@ -51,17 +54,16 @@ class Disk:
 
 
 def disk(experiment: Experiment, runs: Sequence[Run]) -> Disk | None:
-    """None until there are weights to measure: the policy to start from, or a finished training's.
+    """None until the size of the policy to start from is known.
 
     Raises:
-        UserError: weights are damaged.
+        UserError: weights or their configuration are damaged.
     """
     base = Path("results") / experiment.scale / "policy"
-    folders = [base, *(run.folder / "model" for run in runs)]
-    origin = next((folder for folder in folders if any(folder.glob("*.safetensors"))), None)
-    if origin is None:
+    counted = _parameters([base, *(run.folder / "model" for run in runs)], dimensions_of(experiment))
+    if counted is None:
         return None
-    count = sum(parameters(path) for path in origin.glob("*.safetensors"))
+    count, origin = counted
     weights, checkpoint = _FP32 * count, _COPIES[experiment.active.sharding] * _FP32 * count
     trained = [run for run in runs if run.training]
     peaks = [_peak(run, experiment.active, weights, checkpoint) for run in trained]
@@ -72,10 +74,18 @@ def disk(experiment: Experiment, runs: Sequence[Run]) -> Disk | None:
         checkpoint=checkpoint,
         held=max((_held(run, experiment.active) for run in trained), default=0),
         peak=sum(peaks),
+        in_turn=max(peaks, default=0) + weights * max(len(peaks) - 1, 0),
         present=sum(present),
         largest=max((peak - stands for peak, stands in zip(peaks, present, strict=True)), default=0),
         free=free_space(base),
     )
+
+
+def _parameters(folders: Sequence[Path], dimensions: Dimensions | None) -> tuple[int, str] | None:
+    """How many the policy has, and what says so: the first folder with weights, else its dimensions."""
+    if origin := next((folder for folder in folders if any(folder.glob("*.safetensors"))), None):
+        return sum(parameters(path) for path in origin.glob("*.safetensors")), str(origin)
+    return (dimensions.parameters, "its configuration") if dimensions else None
 
 
 def free_space(path: Path) -> int:

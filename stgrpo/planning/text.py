@@ -2,15 +2,15 @@
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from stgrpo.config import Experiment
-from stgrpo.planning.cost import Left, longest_chain
+from stgrpo.config import Experiment, Need
+from stgrpo.planning.cost import ASSUMED, Left, longest_chain
 from stgrpo.planning.disk import Disk
 from stgrpo.planning.standing import Run, Standing
 
 _WIDTH = 100
-_NUMERIC = frozenset("0123456789.<=- ")
+_NUMERIC = frozenset("0123456789.,<=~- ")
 
 
 def heading(experiment: Experiment, runs: Sequence[Run]) -> str:
@@ -24,15 +24,29 @@ def heading(experiment: Experiment, runs: Sequence[Run]) -> str:
     )
 
 
-def matrix(runs: Sequence[Run]) -> list[str]:
-    """A line a cell and seed: what differs, and how its jobs stand."""
-    rows = [["cell", "seed", "algorithm", "grouping", "MxG", "steps", "training", "eval", "grading"]]
+def matrix(experiment: Experiment, runs: Sequence[Run], left: Sequence[Left]) -> list[str]:
+    """A line a cell and seed: what differs, how its jobs stand, and what is left of them in hours."""
+    rows = [
+        [
+            "cell",
+            "seed",
+            "algorithm",
+            "grouping",
+            "MxG",
+            "steps",
+            "training",
+            "eval",
+            "grading",
+            _unit(experiment, "train"),
+        ]
+    ]
     for before, run in zip([None, *runs], runs, strict=False):
         cell = ["", *[""] * 4] if before and before.cell == run.cell else [run.cell, *_what_differs(run)]
         training = _word(run.training) if run.training else "-"
         jobs = [training, _in_one([*run.evaluation.values()]), run.grading.status]
-        rows.append([cell[0], str(run.seed), *cell[1:], *jobs])
-    return _aligned(rows)
+        own = [job for job in left if job.run is run]
+        rows.append([cell[0], str(run.seed), *cell[1:], *jobs, _number(own) if own else "-"])
+    return aligned(rows)
 
 
 def notes(runs: Sequence[Run]) -> list[str]:
@@ -75,10 +89,25 @@ def cost(experiment: Experiment, left: Sequence[Left]) -> list[str]:
     limits = "" if all(job.pace is not None for job in left) else ", by the jobs' limits"
     return [
         "",
-        *_aligned(rows),
+        *aligned(rows),
         f"in all: {total}",
         f"from start to end, if all cells run side by side: {duration(chain[0])} ({chain[1].name}){limits}",
+        *_assumptions(experiment, sums),
     ]
+
+
+def _assumptions(experiment: Experiment, sums: Mapping[str, Sequence[Left]]) -> list[str]:
+    """What stands behind a pace that nobody measured here, and what the jobs may take at most."""
+    if not any(job.assumed for jobs in sums.values() for job in jobs):
+        return []
+    most = ", ".join(
+        f"{kind} {sum(job.limit * job.units for job in jobs) / 3600:,.0f} {_unit(experiment, _need(jobs))}"
+        for kind, jobs in sums.items()
+        if jobs
+    )
+    scoring = experiment.active.needs["score"]
+    more = f"one job each at its limit would be {most}; scoring the frames is one more of up to {scoring.runtime} min"
+    return [line for text in (*ASSUMED, more) for line in _indented(text)]
 
 
 def room(found: Disk | None, left: int) -> list[str]:
@@ -92,8 +121,9 @@ def room(found: Disk | None, left: int) -> list[str]:
         "",
         f"Disk at the peak: {size(found.peak)}, state included, with {_count(left, 'training')} side by side; "
         f"{size(found.present)} stand already",
+        *([f"  one training after another: {size(found.in_turn)}"] if left > 1 else []),
         f"  a checkpoint: {size(found.checkpoint)}, up to {found.held} of a training at once "
-        f"({found.parameters / 1e6:,.3g} million parameters in {found.origin})",
+        f"({found.parameters / 1e6:,.4g} million parameters in {found.origin})",
         f"  free on that disk: {size(found.free)}{missing}",
     ]
 
@@ -108,7 +138,7 @@ def what_to_type(runs: Sequence[Run], flags: str) -> list[str]:
         ["the rest, on Slurm", f"snakemake --profile slurm{flags}"],
     ]
     one = [["one cell again", f"snakemake {again.target} -R {rule}{flags}"]]
-    return ["", *_aligned([*([] if _all_done(runs) else everything), *one])]
+    return ["", *aligned([*([] if _all_done(runs) else everything), *one])]
 
 
 def size(count: int) -> str:
@@ -181,14 +211,30 @@ def _paces(jobs: Sequence[Left]) -> list[str]:
 
 
 def _hours(experiment: Experiment, jobs: Sequence[Left]) -> str:
-    """Their sum; a job without a measurement counts as one that uses all its time."""
-    need = experiment.active.needs["evaluate" if jobs[0].steps is None else "train"]
-    bound = "" if all(job.pace is not None for job in jobs) else "<= "
+    """Their sum, with its unit."""
+    return f"{_number(jobs)} {_unit(experiment, _need(jobs))}"
+
+
+def _number(jobs: Sequence[Left]) -> str:
+    """Their hours; a job of which no pace is known counts as one that uses all its time."""
+    bound = "<= " if any(job.pace is None for job in jobs) else "~ " if any(job.assumed for job in jobs) else ""
     hours = sum(job.hours for job in jobs)
-    return f"{bound}{hours:{',.0f' if hours >= 10 else '.2g'}} {'GPU' if need.gpus else 'CPU'}-h"
+    return f"{bound}{hours:{',.0f' if hours >= 10 else '.2g'}}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def _need(jobs: Sequence[Left]) -> Need:
+    return "evaluate" if jobs[0].steps is None else "train"
+
+
+def _unit(experiment: Experiment, need: Need) -> str:
+    return "GPU-h" if experiment.active.needs[need].gpus else "CPU-h"
+
+
+def _indented(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns as wide as their longest entry; numbers are flushed right."""
     columns = list(zip(*rows, strict=True))
     widths = [max(map(len, column)) for column in columns]

@@ -51,7 +51,7 @@ def work_of_scale(experiment: Experiment) -> Work:
     unexamined = {run.cell for run in runs if any(part.status != "done" for part in run.evaluation.values())}
     models = {experiment.cell(cell).model for cell in unexamined}  # nothing else is fetched for an evaluation alone
     locks = Path("resources", experiment.scale)
-    absent = [name for name in _sources(experiment) if not (locks / f"{name}.json").exists()]
+    absent = [name for name in sources_of(experiment) if not (locks / f"{name}.json").exists()]
     lacking = [name for name in absent if trainings or name in models]
     # Any other kind comes before the trainings.
     wanted = {"evaluate": bool(unexamined), "fetch": bool(trainings or lacking)}
@@ -112,7 +112,7 @@ def _largest(demands: Iterable[Demand]) -> Demand:
     return Demand(*map(max, zip(*map(astuple, demands), strict=True)))
 
 
-def _sources(experiment: Experiment) -> list[str]:
+def sources_of(experiment: Experiment) -> list[str]:
     """What the active scale is made from: its models, its corpus, its benchmarks."""
     scale, models = experiment.active, experiment.fetched_models
     examined = [experiment.benchmarks[name].source for part in scale.evaluation.parts.values() for name in part]

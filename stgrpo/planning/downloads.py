@@ -1,0 +1,89 @@
+"""What a scale fetches: how many GB, and on what that number rests."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from stgrpo.config import Experiment
+from stgrpo.files import read_json
+from stgrpo.planning.sources import SOURCES, row
+from stgrpo.planning.work import sources_of
+
+_LOCKS = SOURCES.parent / "locks"
+_GB = 1e9
+
+# Of Video-R1-data only the videos of the chosen questions are fetched, and the file of records.
+_CORPUS = "Video-R1/Video-R1-data"
+_RECORDS_GB = 0.176
+_VIDEO_RECORDS = 116_248  # of Video-R1-260k.json; the images count as if they were video, so the mean is a little high
+_RESERVE = 0.1  # videos beside the questions', for those that do not decode
+
+
+@dataclass(frozen=True)
+class Download:
+    """One source; sizes in bytes.
+
+    Attributes:
+        size: of what is fetched; None where no one knows.
+        there: the part of it that lies on the disk.
+        unpacked: what its archives hold, which lies beside them.
+        basis: what the size rests on.
+    """
+
+    name: str
+    size: int | None
+    there: int
+    unpacked: int
+    basis: str
+
+
+def downloads(experiment: Experiment) -> list[Download]:
+    """Everything that the active scale fetches; nothing where all is rendered.
+
+    Raises:
+        UserError: a lock is damaged, or a source is not in the table.
+    """
+    if experiment.active.world is not None:
+        return []
+    return [_download(experiment, name) for name in sources_of(experiment)]
+
+
+def _download(experiment: Experiment, name: str) -> Download:
+    told, lock = row(name), _LOCKS / f"{name}.json"
+    folder = Path("resources") / experiment.scale / name
+    chosen = told["repository"] == _CORPUS
+    if lock.exists():
+        size, basis = _locked(read_json(lock)), "its lock"
+    elif chosen:
+        size, basis = _chosen(experiment.active.questions.count, float(told["gigabytes"]))
+    elif told["gigabytes"]:
+        size, basis = round(float(told["gigabytes"]) * _GB), "the Hub's pages (sources.csv)"
+    else:
+        size, basis = None, "unknown until its first fetch: sources.csv has no gigabytes"
+    # Chosen videos come out of their archives one by one; models have none.
+    packed = size if size and not chosen and ".zip" in told["files"] else 0
+    present = _present(folder, ["*"] if chosen else told["files"].split())
+    return Download(name, size, min(present, size or present), packed, basis)
+
+
+def _locked(lock: dict[str, Any]) -> int:
+    """Bytes of its files, and of the members that are read out of archives which stay on the Hub."""
+    members = lock.get("members", [])
+    elsewhere = {member["archive"] for member in members}
+    files = [file for file in lock["files"] if file["path"] not in elsewhere]
+    return sum(one["size"] for one in (*files, *members))
+
+
+def _chosen(count: int, corpus: float) -> tuple[int, str]:
+    """Bytes of the chosen questions' videos with a reserve, at the mean size of the corpus."""
+    videos, mean = round(count * (1 + _RESERVE)), corpus / _VIDEO_RECORDS
+    basis = f"{videos:,} videos of {1000 * mean:.1f} MB, the mean of all {corpus:g} GB, and the records"
+    return round((videos * mean + _RECORDS_GB) * _GB), basis
+
+
+def _present(folder: Path, patterns: list[str]) -> int:
+    """Bytes of the files in it that were fetched, not unpacked."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    wanted = (path for path in files if any(fnmatch(str(path.relative_to(folder)), pattern) for pattern in patterns))
+    return sum(path.stat().st_size for path in wanted)

@@ -1,0 +1,131 @@
+"""Whether the jobs of a scale fit into the memory of its GPUs, before one of them starts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stgrpo.config import Experiment, Need, Scale
+from stgrpo.planning.dimensions import dimensions_of
+from stgrpo.planning.findings import Finding, Setting, ask
+from stgrpo.planning.memory import Engine, Load, Memory, plan_evaluation, plan_training
+from stgrpo.planning.text import size
+from stgrpo.rules import FrameRule
+from stgrpo.video import FRAME_FACTOR, SIZE_FACTOR, frame_size
+
+ROWS_OF_AN_EVALUATION = 64  # questions in one pass: stgrpo.benchmarks.answering
+_TEXT = 512  # tokens of a prompt beside its clip, more than the benchmarks' longest questions take
+# Height and width of videos from 21:9 to 9:16, small ones, which are enlarged, and large ones.
+_SHAPES = [(lines, lines * wide // high) for lines in (180, 240, 360, 720, 1080) for wide, high in
+           ((21, 9), (16, 9), (4, 3), (1, 1), (3, 4), (9, 16))]  # fmt: skip
+_MERGED = 4  # patches that become one token
+_TODO: dict[Need, str] = {
+    "train": "stgrpo plan shows the parts; set sharding: zero3 and more processes, or use larger GPUs",
+    "evaluate": "stgrpo plan shows the parts; lower evaluation.max_tokens or evaluation.frames, or use larger GPUs",
+}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a kind of job takes of a GPU, and what a GPU has.
+
+    Attributes:
+        load: what it was reckoned for.
+        how: the engine, in words.
+        given: bytes of a GPU of this machine, or as config.yaml says; None where no one says.
+    """
+
+    kind: Need
+    load: Load
+    how: str
+    memory: Memory
+    given: int | None
+
+    @property
+    def job(self) -> str:
+        """In words."""
+        return "a training" if self.kind == "train" else "an evaluation"
+
+    @property
+    def fits(self) -> bool:
+        """Whether it does, as far as is known."""
+        return self.given is None or self.memory.peak <= self.given
+
+
+def fits(experiment: Experiment, local: bool = False) -> list[Fit]:
+    """Of trainings and evaluations that ask for GPUs; none until the policy's dimensions are known.
+
+    Args:
+        experiment: the configuration.
+        local: whether the jobs run on this machine, whose GPUs are then asked for their memory.
+    """
+    scale, model = experiment.active, dimensions_of(experiment)
+    if model is None:
+        return []
+    found, plans = _of_this_machine() if local else None, []
+    if scale.needs["train"].gpus:
+        load, how = training_load(scale), engine(scale)
+        words = f"{how.sharding} over {how.ranks}, {load.rows} answers at a time, {how.micro_rows} in a pass"
+        plans.append(Fit("train", load, words, plan_training(model, load, how), found or _configured(scale, "train")))
+    if scale.needs["evaluate"].gpus:
+        load = evaluation_load(scale)
+        given = found or _configured(scale, "evaluate")
+        plans.append(Fit("evaluate", load, f"fp32, {load.rows} answers at a time", plan_evaluation(model, load), given))
+    return plans
+
+
+def memory(setting: Setting) -> Iterator[Finding]:
+    """Memory of the GPUs, against the plan of what is to be done."""
+    needs = setting.work.needs
+    for fit in fits(setting.experiment, local=setting.executor == "local"):
+        if fit.kind not in needs or not needs[fit.kind].gpus:
+            continue
+        wanted = f"{fit.job} takes {size(fit.memory.peak)} of each at its peak ({fit.memory.largest})"
+        if fit.given is None:
+            yield Finding("note", "GPU memory", wanted, f"say what one has: needs.{fit.kind}.gpu_memory_gb")
+        elif fit.fits:
+            yield Finding("ok", "GPU memory", f"{wanted}, one has {size(fit.given)}")
+        else:
+            yield Finding("missing", "GPU memory", f"{wanted}, one has {size(fit.given)}", _TODO[fit.kind])
+
+
+def training_load(scale: Scale) -> Load:
+    """One GPU's answers of a step, all generated at a time; every clip has all frames that a rule allows."""
+    training, rows = scale.training, scale.training.answers_per_step // scale.ranks
+    tokens = video_tokens(training.frames)
+    return Load(
+        rows=rows,
+        prompt=tokens + _TEXT,
+        answer=training.max_tokens,
+        clips=rows,
+        patches=_MERGED * tokens,
+        bf16=training.precision == "bf16",
+    )
+
+
+def engine(scale: Scale) -> Engine:
+    """How a training of the scale spreads over its GPUs."""
+    return Engine(scale.ranks, scale.sharding, scale.micro_rows, reference=scale.training.beta > 0)
+
+
+def evaluation_load(scale: Scale) -> Load:
+    """One pass; every question has a video of its own, as in MMVU."""
+    tokens = video_tokens(scale.evaluation.frames)
+    rows = ROWS_OF_AN_EVALUATION
+    return Load(rows, tokens + _TEXT, scale.evaluation.max_tokens, clips=rows, patches=_MERGED * tokens)
+
+
+def video_tokens(rule: FrameRule) -> int:
+    """Tokens of a clip at most, over the usual shapes of videos."""
+    pairs = -(-rule.max_frames // FRAME_FACTOR)
+    return pairs * max(tall * wide for tall, wide in (frame_size(*shape, rule) for shape in _SHAPES)) // SIZE_FACTOR**2
+
+
+def _configured(scale: Scale, kind: Need) -> int | None:
+    told = scale.needs[kind].gpu_memory_gb
+    return told << 30 if told else None
+
+
+def _of_this_machine() -> int | None:
+    """Bytes of its smallest GPU, None where nvidia-smi does not say."""
+    answer = ask("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+    lines = answer.text.split() if answer and answer.good else []
+    return min(map(int, lines)) << 20 if lines and all(map(str.isdecimal, lines)) else None
