@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isclose
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pyarrow as pa
@@ -214,7 +215,7 @@ def write_fixture(kept: dict[str, dict[str, Any]]) -> None:
     lines = [f'{{"made": {json.dumps(made)}']
     for benchmark, one in kept.items():
         answers = one.pop("answers")
-        head = json.dumps(one)[1:-1]
+        head = json.dumps(one, sort_keys=True)[1:-1]  # lmms-eval's parts come in no order
         rows = ",\n".join(json.dumps(answer, ensure_ascii=False) for answer in answers)
         lines.append(f'"{benchmark}": {{{head}, "answers": [\n{rows}]}}')
     FIXTURE.write_text(",\n".join(lines) + "}\n", encoding="utf-8")
@@ -225,7 +226,7 @@ FIELDS = ("kind", "options", "truth", "tags", "text", "lmms-eval's credit", "why
 
 def main() -> None:
     """One line a benchmark."""
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or which(sys.argv[1]) is None:
         sys.exit(f"usage: python scripts/against_lmms_eval.py PYTHON, of an environment with lmms-eval {VERSION}")
     first, kept, counts, failed = {}, {}, Counter[str](), False
     for benchmark in BENCHMARKS:

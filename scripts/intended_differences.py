@@ -149,7 +149,7 @@ def _lenient(question: Question, answer: str) -> str | None:
     if LETTER.fullmatch(answer):
         return None
     if re.search(rf"\b{right}\b", answer):
-        return "mentioned" if re.search(rf"\b[{others}]\b", answer) else None
+        return "mentioned" if re.search(f"[{others}]", answer) else None
     if re.search(rf"\b{right.lower()}\b", answer):
         return "lower case"
     (words,) = (option[3:] for option in question.options if option.startswith(f"{right}. "))

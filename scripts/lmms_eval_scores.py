@@ -53,7 +53,9 @@ class Scorer:
 def prepare_imports() -> None:
     """Stand-ins for the packages around the functions, and for what these import without need."""
     os.environ.setdefault("HF_HOME", "unused")
-    (place,) = find_spec("lmms_eval").submodule_search_locations
+    if (package := find_spec("lmms_eval")) is None:
+        sys.exit("lmms-eval is not installed here")
+    (place,) = package.submodule_search_locations
     for name, path in (("lmms_eval", place), ("lmms_eval.tasks", f"{place}/tasks")):
         package = ModuleType(name)
         package.__path__ = [path]
