@@ -11,7 +11,7 @@ DEBIAN := texlive-latex-base texlive-latex-recommended poppler-utils
 IMAGE_OF := $(addprefix containers/,stgrpo.def base.def build.sh requirements.py) pyproject.toml envs/constraints.txt
 AS_ROOT_ON_DEBIAN := [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null
 
-.PHONY: demo test test-quick lint install system image clean
+.PHONY: demo test test-quick lint install system image against-lmms-eval clean
 
 demo: .venv/ready
 	snakemake
@@ -58,6 +58,15 @@ containers/stgrpo.sif: $(IMAGE_OF)
 	$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet $(TORCH) torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint envs/constraints.txt --editable ".[dev]"
+	touch $@
+
+# Our benchmark scores against those of lmms-eval's own functions, which stay out of the project's environment.
+against-lmms-eval: .venv/ready .lmms-eval/ready
+	python scripts/against_lmms_eval.py .lmms-eval/bin/python
+
+.lmms-eval/ready: envs/lmms-eval.txt
+	$(PYTHON) -m venv --clear .lmms-eval
+	.lmms-eval/bin/python -m pip install --quiet --no-deps --requirement envs/lmms-eval.txt
 	touch $@
 
 clean:
