@@ -7,7 +7,7 @@ so a field that is added later changes no existing cell.
 
 import hashlib
 import json
-from typing import Self
+from typing import Literal, Self
 
 from stgrpo.config import Corpus, Evaluation, Experiment, Questions, WarmPolicy, WarmScorer
 from stgrpo.rules import Algorithm, FrameRule, Frozen, Grouping, Selection, Training
@@ -110,6 +110,7 @@ class EvalSpec(Spec):
     prompt: str
     max_tokens: int
     frames: FrameRule
+    precision: Literal["fp32", "bf16"] = "fp32"
     benchmarks: dict[str, str]
 
 
@@ -187,6 +188,7 @@ def eval_spec(experiment: Experiment, cell: str, seed: int, part: str) -> EvalSp
         prompt=scale.prompt,
         max_tokens=evaluation.max_tokens,
         frames=evaluation.frames,
+        precision=evaluation.precision,
         benchmarks={name: _source(experiment, name) for name in evaluation.parts[part]},
     )
 

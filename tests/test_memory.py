@@ -86,13 +86,13 @@ def test_zero3_spreads_what_stands_over_four_gpus():
 def test_what_comes_and_goes_at_the_paper_s_sizes():
     memory = plan_training(SEVEN, PAPER, Engine(4, "zero3", 2)).phases
     embedding = 152_064 * 3584
-    # A whole copy: matrices in bf16, the embedding in fp32. The other passes' last projection makes no copy of its own.
-    assert memory["answers"]["bf16 copies"] == 2 * (N - embedding) + 4 * embedding
-    assert memory["forward"]["bf16 copies"] == memory["reference"]["bf16 copies"] == 2 * (N - 2 * embedding)
-    assert "bf16 copies" not in memory["backward"]
+    # A whole copy: matrices in bf16, the embedding in fp32. The other passes copy a layer at a time.
+    assert memory["answers"]["whole copy"] == 2 * (N - embedding) + 4 * embedding
+    layer = 3584 * (2 * 3584 + 2 * 512 + 3 * 18_944) + 3584 + 2 * 512 + 2 * 3584
+    assert {memory[phase]["bf16 copies"] for phase in ("reference", "forward", "backward")} == {2 * layer}
     # 8 answers, 28 layers, 4 heads of 128: keys in fp32, values in bf16.
     assert memory["answers"]["key-value cache"] == 8 * (1664 + 768) * 28 * 4 * 128 * (4 + 2)
-    assert memory["answers"]["logits"] == 2 * 8 * 768 * 152_064 * 2
+    assert memory["answers"]["logits"] == 8 * 152_064 * 40
     # 2 * 768 tokens, and 32768 words of the projection, in bf16.
     assert memory["forward"]["logits"] == (1536 * 32_768 + 3584 * 32_768) * 2
     # A layer's input in fp32, of 2 answers and 2 clips.
@@ -123,7 +123,6 @@ def test_one_gpu_holds_twenty_bytes_a_parameter_and_no_gradients_while_it_answer
     assert "gradients on their way" not in memory["backward"]
     # Tied: the one matrix of embedding and projection is copied for the projection.
     assert memory["answers"]["bf16 copies"] == 2 * count
-    assert memory["forward"]["bf16 copies"] == 2 * (count - 151_936 * 2048)
     several = plan_training(THREE, PAPER, Engine(2, "ddp")).phases
     assert several["backward"]["gradients on their way"] == 4 * count  # DDP's buckets
 
@@ -152,43 +151,43 @@ def test_fp32_needs_no_copies_but_the_one_that_answers():
     assert "bf16 copies" not in memory["forward"]
 
 
-def test_an_evaluation_holds_fp32_weights_and_all_logits():
-    (phase,) = plan_evaluation(SEVEN, Load(64, 4608, 1024, 64, 16384)).phases.values()
-    assert phase["weights"] == 4 * N
-    assert phase["key-value cache"] == 64 * 5632 * 28 * 512 * 8
-    assert phase["logits"] == 2 * 64 * 1024 * 152_064 * 4
+@pytest.mark.parametrize(("bf16", "wide"), [(False, 4), (True, 2)])
+def test_an_evaluation_holds_weights_and_cache_as_they_are_loaded(bf16: bool, wide: int):
+    (phase,) = plan_evaluation(SEVEN, Load(16, 4608, 1024, 16, 16384, bf16)).phases.values()
+    assert phase["weights"] == wide * N
+    assert phase["key-value cache"] == 16 * 5632 * 28 * 512 * 2 * wide
+    assert phase["logits"] == 16 * 152_064 * 40
+
+
+def test_the_largest_layer_of_an_evaluation_is_either_model_s():
+    (phase,) = plan_evaluation(SEVEN, Load(64, 4608, 1024, 64, 16384, bf16=False)).phases.values()
     # The language model's at the prompts, and the mask; the vision tower's, over 64 clips, is a little smaller.
     assert phase["one layer"] == 64 * 4608 * (12 * 3584 + 4 * (4 * 3584 + 3 * 18_944)) + 64 * 4608**2 * 5
-    (phase,) = plan_evaluation(SEVEN, Load(64, 2000, 1024, 64, 16384)).phases.values()
+    (phase,) = plan_evaluation(SEVEN, Load(64, 2000, 1024, 64, 16384, bf16=False)).phases.values()
     assert phase["one layer"] == 64 * 16384 * (12 * 1280 + 4 * (4 * 1280 + 3 * 3420) + 1176 * 4)
 
 
 # What it is reckoned for.
 
 
-def test_the_paper_s_training_fits_into_80_gib_and_the_evaluation_as_it_is_does_not():
+def test_the_paper_s_training_and_evaluation_fit_into_80_gib():
     training, evaluation = gpu.fits(experiment("paper"))
     assert training.load == Load(rows=8, prompt=1152 + 512, answer=768, clips=8, patches=4 * 1152)
     assert (training.given, training.fits) == (80 << 30, True)
     assert 60 < training.memory.peak / 2**30 < 75
-    assert evaluation.load == Load(rows=64, prompt=4096 + 512, answer=1024, clips=64, patches=4 * 4096)
-    assert not evaluation.fits
+    assert evaluation.load == Load(rows=16, prompt=4096 + 512, answer=1024, clips=16, patches=4 * 4096)
+    assert 30 < evaluation.memory.peak / 2**30 < 45
 
 
-def test_one_gpu_of_80_gib_is_too_small_for_3b():
+def test_one_gpu_of_80_gib_takes_3b_and_not_7b():
     rows = replace(PAPER, rows=32, clips=32)
-    assert plan_training(THREE, rows, Engine()).peak > 80 << 30
+    assert 75 << 30 < plan_training(THREE, rows, Engine()).peak < 80 << 30
+    assert plan_training(SEVEN, rows, Engine()).peak > 160 << 30
 
 
 def test_a_clip_takes_as_many_tokens_as_the_worst_of_the_usual_shapes():
     assert gpu.video_tokens(FrameRule()) == 8 * 12 * 12  # a small square becomes 336 x 336; 16:9 in HD takes 8 * 120
     assert gpu.video_tokens(FrameRule(max_frames=32, max_pixels=256 * 28 * 28)) == 16 * 256
-
-
-def test_rows_of_an_evaluation_are_those_of_its_code():
-    from stgrpo.benchmarks import answering
-
-    assert gpu.ROWS_OF_AN_EVALUATION == answering._BATCH
 
 
 def test_the_policy_that_is_there_counts(tmp_path: Path, monkeypatch, policy_path: Path):

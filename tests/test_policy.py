@@ -156,3 +156,15 @@ def test_vision_tokens_are_never_sampled(policy: Policy, clips: list[Clip]):
     prompts = [policy.prompt_ids("the square", clips[1])] * 64
     answers = generate(policy, prompts, [clips[1]] * 64, KeyedSampler(list(range(64)), 5.0, 1.0), 16)
     assert not set(policy.banned) & {token for answer in answers for token in answer}
+
+
+def test_weights_in_bf16_answer_nearly_alike(policy_path, policy):
+    """An evaluation at the paper's scale loads them so: every product is rounded to eight bits."""
+    rounded = load_policy(policy_path, torch.bfloat16)
+    clip = make_clip(world.scene(3, 1).frames)
+    prompt = policy.prompt_ids("What is the colour of the square?", clip)
+    found = [generate_with_logits(p, [prompt], [clip], greedy, 1)[1][0, 0] for p in (rounded, policy)]
+    assert found[0].dtype == torch.bfloat16
+    allowed = found[1].isfinite()
+    given, exact = found[0].float()[allowed], found[1][allowed]
+    assert 0 < (given - exact).norm() / exact.norm() < 0.03

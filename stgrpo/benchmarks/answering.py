@@ -15,11 +15,9 @@ from stgrpo.specs import EvalSpec
 from stgrpo.state import whole_lines
 from stgrpo.video import FrameReader
 
-_BATCH = 64  # questions in one pass; those about one video stand together and share its clip
-
 
 def answer_all(
-    spec: EvalSpec, policy: Policy, questions: Sequence[tuple[str, Question]], history: Path
+    spec: EvalSpec, policy: Policy, questions: Sequence[tuple[str, Question]], history: Path, rows: int
 ) -> list[Prediction]:
     """One prediction a question, in their order.
 
@@ -28,13 +26,14 @@ def answer_all(
         policy: the weights.
         questions: (benchmark, question) pairs; neighbours with the same video share a pass.
         history: grows by a batch at a time; what it holds already is not asked again.
+        rows: questions in one pass; those about one video stand together and share its clip.
     """
     done = whole_lines(history)
     if done:
         print(f"going on after {done} of {len(questions)} answers", flush=True)
     progress = Progress(len(questions), "question", done)
     with progress, FrameReader() as reader, history.open("a", encoding="utf-8") as out:
-        for batch in _batches(questions, done):
+        for batch in _batches(questions, done, rows):
             for prediction in _answer(spec, policy, batch, reader):
                 out.write(line(prediction))
             out.flush()
@@ -42,11 +41,13 @@ def answer_all(
     return read_records(history, Prediction)
 
 
-def _batches(questions: Sequence[tuple[str, Question]], done: int) -> Iterator[Sequence[tuple[str, Question]]]:
+def _batches(
+    questions: Sequence[tuple[str, Question]], done: int, rows: int
+) -> Iterator[Sequence[tuple[str, Question]]]:
     """The same batches whether or not a run was interrupted, less what is done."""
-    for start in range(0, len(questions), _BATCH):
-        if start + _BATCH > done:
-            yield questions[max(start, done) : start + _BATCH]
+    for start in range(0, len(questions), rows):
+        if start + rows > done:
+            yield questions[max(start, done) : start + rows]
 
 
 def _answer(

@@ -21,6 +21,7 @@ def register(parser: ArgumentParser) -> None:
     add_threads(parser)
     parser.add_argument("--policy", type=Path, required=True, help="folder of the policy's weights")
     parser.add_argument("--questions", type=Path, nargs="+", required=True, help="one file a benchmark, named after it")
+    parser.add_argument("--rows", type=int, default=64, help="questions in one pass (default: 64)")
     parser.add_argument("--state", type=Path, required=True, help="folder for what grows")
     parser.add_argument("--out", type=Path, required=True, help="predictions to write")
 
@@ -39,9 +40,9 @@ def run(args: Namespace) -> None:
     key = job_key(spec.canonical(), [*args.questions, *model_files(args.policy)])
     with state_folder(args.state, key) as state:
         history = state / "predictions.jsonl"
-        policy = load_policy(args.policy)
+        policy = load_policy(args.policy, torch.bfloat16 if spec.precision == "bf16" else torch.float32)
         policy.model.eval()
-        predictions = answer_all(spec, policy, asked, history)
+        predictions = answer_all(spec, policy, asked, history, args.rows)
         write_records(args.out, predictions)
         write_json(origin_of(args.out), provenance(spec.hash()))
         prune(state)

@@ -11,7 +11,6 @@ from stgrpo.planning.text import size
 from stgrpo.rules import FrameRule
 from stgrpo.video import FRAME_FACTOR, SIZE_FACTOR, frame_size
 
-ROWS_OF_AN_EVALUATION = 64  # questions in one pass: stgrpo.benchmarks.answering
 _TEXT = 512  # tokens of a prompt beside its clip, more than the benchmarks' longest questions take
 # Height and width of videos from 21:9 to 9:16, small ones, which are enlarged, and large ones.
 _SHAPES = [(lines, lines * wide // high) for lines in (180, 240, 360, 720, 1080) for wide, high in
@@ -19,7 +18,7 @@ _SHAPES = [(lines, lines * wide // high) for lines in (180, 240, 360, 720, 1080)
 _MERGED = 4  # patches that become one token
 _TODO: dict[Need, str] = {
     "train": "stgrpo plan shows the parts; set sharding: zero3 and more processes, or use larger GPUs",
-    "evaluate": "stgrpo plan shows the parts; lower evaluation.max_tokens or evaluation.frames, or use larger GPUs",
+    "evaluate": "stgrpo plan shows the parts; lower evaluation.rows, choose evaluation.precision bf16, or use larger GPUs",
 }
 
 
@@ -68,7 +67,8 @@ def fits(experiment: Experiment, local: bool = False) -> list[Fit]:
     if scale.needs["evaluate"].gpus:
         load = evaluation_load(scale)
         given = found or _configured(scale, "evaluate")
-        plans.append(Fit("evaluate", load, f"fp32, {load.rows} answers at a time", plan_evaluation(model, load), given))
+        words = f"{scale.evaluation.precision}, {load.rows} answers at a time"
+        plans.append(Fit("evaluate", load, words, plan_evaluation(model, load), given))
     return plans
 
 
@@ -108,9 +108,16 @@ def engine(scale: Scale) -> Engine:
 
 def evaluation_load(scale: Scale) -> Load:
     """One pass; every question has a video of its own, as in MMVU."""
-    tokens = video_tokens(scale.evaluation.frames)
-    rows = ROWS_OF_AN_EVALUATION
-    return Load(rows, tokens + _TEXT, scale.evaluation.max_tokens, clips=rows, patches=_MERGED * tokens)
+    evaluation = scale.evaluation
+    tokens = video_tokens(evaluation.frames)
+    return Load(
+        rows=evaluation.rows,
+        prompt=tokens + _TEXT,
+        answer=evaluation.max_tokens,
+        clips=evaluation.rows,
+        patches=_MERGED * tokens,
+        bf16=evaluation.precision == "bf16",
+    )
 
 
 def video_tokens(rule: FrameRule) -> int:

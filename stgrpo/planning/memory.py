@@ -15,6 +15,7 @@ _FP32, _BF16 = 4, 2  # bytes
 _PIXELS = 3 * 2 * 14 * 14 * _FP32  # bytes of a patch before the vision tower
 _LIVE = 10**9  # numbers that ZeRO-3 keeps gathered, and that it updates at a time (both DeepSpeed's defaults)
 _BUCKET = 2 * 5 * 10**8  # numbers in ZeRO-2's two buckets of gradients on their way (DeepSpeed's default)
+_CHOOSING = 40  # bytes a token of the vocabulary while one is chosen: logits, sorted, cumulated, with noise
 _TILE = (4096, 32768)  # tokens and vocabulary that TRL's fused projection holds the logits of
 _CONTEXT = 1536 << 20  # CUDA's context, cuBLAS's and NCCL's buffers: an allowance
 _LOST = 0.05  # share of the rest that fragmentation costs: an allowance
@@ -94,7 +95,7 @@ def plan_training(model: Dimensions, load: Load, engine: Engine) -> Memory:
     always = gradients if engine.sharding == "zero3" else {}
     part = Load(engine.micro_rows, load.prompt, load.answer, engine.micro_rows, load.patches, load.bf16)
     gathered = {"gathered weights": _gathered(model, engine)}
-    copies = {"bf16 copies": _copies(model, load.bf16, head=False)}
+    copies = {"bf16 copies": _BF16 * model.layer if load.bf16 else 0}  # of the layer at work; no pass keeps them
     tile = {"logits": _tile(model, part)}
     inputs = {"layers' inputs": _inputs(model, part)}
     return _allow(
@@ -105,6 +106,7 @@ def plan_training(model: Dimensions, load: Load, engine: Engine) -> Memory:
             "backward": held
             | gradients
             | gathered
+            | copies
             | tile
             | inputs
             | {"one layer": _largest_layer(model, part, True), "gradients on their way": _on_way(model, engine)},
@@ -114,9 +116,9 @@ def plan_training(model: Dimensions, load: Load, engine: Engine) -> Memory:
 
 
 def plan_evaluation(model: Dimensions, load: Load) -> Memory:
-    """One pass of an evaluation: weights as they are loaded, in fp32, and computed with as they are."""
-    plain = Load(load.rows, load.prompt, load.answer, load.clips, load.patches, bf16=False)
-    return _allow({"answers": {"weights": _FP32 * model.parameters} | _generation(model, plain)})
+    """One pass of an evaluation; the weights are computed with as they are loaded."""
+    wide = _BF16 if load.bf16 else _FP32
+    return _allow({"answers": {"weights": wide * model.parameters} | _generation(model, load, keys=wide)})
 
 
 def _allow(phases: Mapping[str, Mapping[str, int]]) -> Memory:
@@ -146,32 +148,25 @@ def _held(model: Dimensions, engine: Engine, trained: int) -> dict[str, int]:
 
 def _answering(model: Dimensions, load: Load, engine: Engine) -> dict[str, int]:
     """Under ZeRO-3 a whole copy answers, the matrices in bf16; elsewhere autocast keeps bf16 copies of them."""
-    copies = _copies(model, load.bf16, head=True)
+    matrices = _BF16 * (model.parameters - (0 if model.tied else model.embedding))  # norms and biases: some thousandths
     if engine.sharding == "zero3":
-        copies = copies + _FP32 * model.embedding if load.bf16 else _FP32 * model.parameters
-    return {"bf16 copies" if load.bf16 else "whole copy": copies} | _generation(model, load)
+        copy = {"whole copy": matrices + _FP32 * model.embedding if load.bf16 else _FP32 * model.parameters}
+    else:
+        copy = {"bf16 copies": matrices if load.bf16 else 0}
+    return copy | _generation(model, load, keys=_FP32)
 
 
-def _generation(model: Dimensions, load: Load) -> dict[str, int]:
-    """Keys are turned in fp32 (the positions are), values stay as the product left them; logits are all kept, twice."""
+def _generation(model: Dimensions, load: Load, keys: int) -> dict[str, int]:
+    """Under autocast keys are turned in fp32 (the positions are), and values stay as the product left them."""
     wide = _BF16 if load.bf16 else _FP32
     tokens = load.rows * load.length
     prefill = Load(load.rows, load.prompt, 0, load.clips, load.patches, load.bf16)
     repeated = tokens * model.hidden * (_FP32 + 2 * wide)  # keys and values of one layer, once for every head
     return {
-        "key-value cache": tokens * model.layers * model.kv_width * (_FP32 + wide),
-        "logits": 2 * load.rows * load.answer * model.vocabulary * wide,
+        "key-value cache": tokens * model.layers * model.kv_width * (keys + wide),
+        "logits": load.rows * model.vocabulary * _CHOOSING,
         "one layer": max(_largest_layer(model, prefill, False), repeated),
     }
-
-
-def _copies(model: Dimensions, bf16: bool, head: bool) -> int:
-    """Autocast keeps a bf16 copy of every matrix until the pass ends, of weights that ZeRO-3 has let go of, too.
-
-    The embedding is none. The last projection, a matrix where answers are generated, is fused in the other passes.
-    """
-    matrices = model.parameters - model.embedding * (1 if model.tied else 2)  # norms and biases: some thousandths
-    return _BF16 * (matrices + (model.embedding if head else 0)) if bf16 else 0
 
 
 def _gathered(model: Dimensions, engine: Engine) -> int:

@@ -47,8 +47,8 @@ class Policy:
         return ids[:at] + [self.video_token] * clip.tokens + ids[at + 1 :]
 
 
-def load_policy(path: str | Path) -> Policy:
-    """Load weights in float32 (bf16 weights at lr 1e-6 hardly move) and the tokenizer from one folder.
+def load_policy(path: str | Path, dtype: torch.dtype = torch.float32) -> Policy:
+    """Load weights and the tokenizer from one folder; to be trained in float32 (bf16 weights at lr 1e-6 hardly move).
 
     Raises:
         UserError: the folder holds no Qwen2.5-VL.
@@ -56,7 +56,7 @@ def load_policy(path: str | Path) -> Policy:
     if not (Path(path) / "config.json").is_file():
         raise UserError(f"{path}: no config.json, so no policy; expected a folder written by save_pretrained")
     kind: Any = Qwen2_5_VLForConditionalGeneration
-    model = kind.from_pretrained(path, dtype=torch.float32, attn_implementation="sdpa")
+    model = kind.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
     speed_up_on_cpu(model)
     return Policy(model.to("cuda" if torch.cuda.is_available() else "cpu"), AutoTokenizer.from_pretrained(path))
 

@@ -191,16 +191,20 @@ class STGRPOTrainer(GRPOTrainer):
         """The model without what accelerate wraps around it."""
         return self.accelerator.unwrap_model(model)
 
-    def _autocast(self) -> Any:
-        """Products in bf16 where the spec wants that; the weights stay in float32."""
+    def _autocast(self, reuse: bool = False) -> Any:
+        """Products in bf16 where the spec wants that; the weights stay in float32.
+
+        With `reuse` their copies in bf16 are kept for the next token; a pass that uses each weight once would only hold
+        them all.
+        """
         bf16 = self.spec.training.precision == "bf16"
-        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=bf16)
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=bf16, cache_enabled=reuse)
 
     def answer(self, rows: Sequence[Row]) -> list[list[int]]:
         """Sample one answer a row from the current weights."""
         sampler = KeyedSampler([row.key for row in rows], self.spec.training.temperature, self.spec.training.top_p)
         bf16 = self.spec.training.precision == "bf16"
-        with whole_model(self.model_wrapped, self.accelerator, bf16) as core, self._autocast():
+        with whole_model(self.model_wrapped, self.accelerator, bf16) as core, self._autocast(reuse=True):
             policy = Policy(core, self.policy.tokenizer)
             prompts, clips = [row.prompt for row in rows], [row.clip for row in rows]
             return generate(policy, prompts, clips, sampler, self.spec.training.max_tokens)

@@ -20,6 +20,7 @@ rule evaluate:
         mem_mb=memory("evaluate"),
         runtime=need("evaluate", "runtime"),
         gpu=need("evaluate", "gpus"),
+        rows=EXPERIMENT.active.evaluation.rows,
     params:
         spec=eval_spec,
         state=lambda wildcards, output: (
@@ -28,7 +29,8 @@ rule evaluate:
     shell:
         "python -m stgrpo evaluate --spec {params.spec:q} --threads {threads}"
         " --policy {input.policy:q} --questions {input.questions:q}"
-        " --state {params.state:q} --out {output.predictions:q} > {log:q} 2>&1"
+        " --rows {resources.rows} --state {params.state:q} --out {output.predictions:q}"
+        " > {log:q} 2>&1"
 
 
 rule grade:
