@@ -18,7 +18,7 @@ _SHAPES = [(lines, lines * wide // high) for lines in (180, 240, 360, 720, 1080)
 _MERGED = 4  # patches that become one token
 _TODO: dict[Need, str] = {
     "train": "stgrpo plan shows the parts; set sharding: zero3 and more processes, or use larger GPUs",
-    "evaluate": "stgrpo plan shows the parts; lower evaluation.rows, choose evaluation.precision bf16, or use larger GPUs",
+    "evaluate": "stgrpo plan shows the parts; lower evaluation.rows, or set evaluation.precision: bf16",
 }
 
 
