@@ -7,9 +7,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Algorithm = Literal["grpo", "dr_grpo"]
+Algorithm = Literal["grpo", "dr_grpo", "dr_grpo_no_std"]
 Grouping = Literal["none", "deterministic", "stochastic", "importance", "importance+spatial"]
-Selection = Literal["weighted", "top"]
+Selection = Literal["weighted", "top", "uniform"]
 
 
 class Frozen(BaseModel):
@@ -95,3 +95,26 @@ class Training(Frozen):
     precision: Literal["fp32", "bf16"] = Field(default="bf16", description="of the arithmetic; weights are always fp32")
     frames: FrameRule = FrameRule()
     variant: VariantRule = VariantRule()
+
+
+class Controls(Frozen):
+    """What a cell may do otherwise than the paper, one knob a cell: Table 6. Defaults: what all other cells do."""
+
+    score_temperature: float = Field(
+        default=1.0, gt=0, description="Eq. 5's weights are softmax(scores / this); below 1 they are sharper"
+    )
+    identity: bool = Field(default=False, description="variant 0 is the plain video instead of a draw")
+    condition: Literal["variant", "original"] = Field(
+        default="variant",
+        description="the video on which policy and reference judge an answer: its own variant, or (Eq. 3 as printed) "
+        "the plain one, wherever it was sampled",
+    )
+    ratio: Literal["token", "sequence"] = Field(
+        default="token", description="one ratio a token, mean over them; or (Eq. 1 and 3 as printed) one an answer"
+    )
+    pool: Literal["group", "variant"] = Field(
+        default="group", description="the rewards that an advantage is relative to: M * G, or the G of its own variant"
+    )
+    lora: int | None = Field(
+        default=None, ge=1, description="rank of adapters that are trained in place of the weights; null: all weights"
+    )

@@ -27,6 +27,6 @@ def run(args: Namespace) -> None:
         *text.notes(runs),
         *text.cost(experiment, left),
         *text.room(disk.disk(experiment, runs), sum(job.steps is not None for job in left)),
-        *text.what_to_type(runs, f" --config scale={args.scale}" if args.scale else ""),
+        *text.what_to_type(experiment, runs, f" --config scale={args.scale}" if args.scale else ""),
     ]
     print("\n".join(lines))

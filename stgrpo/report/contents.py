@@ -54,7 +54,7 @@ def eval_hashes(experiment: Experiment, cell: str, seed: int) -> list[str]:
 def table_spec(experiment: Experiment, name: str) -> TableSpec:
     """A table with the rows whose cells run at the active scale; the labels of the others are among the omitted."""
     table = experiment.tables[name]
-    rows = [row for row in table.rows if row.cell in experiment.active.cells]
+    rows = [row for row in table.rows if row.cell in experiment.active.shown_in(name)]
     return TableSpec(
         name=name,
         scale=experiment.scale,
@@ -70,9 +70,9 @@ def table_spec(experiment: Experiment, name: str) -> TableSpec:
 
 
 def figure_spec(experiment: Experiment, name: str) -> FigureSpec:
-    """A figure with the cells that are trained at the active scale; a panel without any is left out."""
+    """A figure with the cells that are trained at the active scale, not on request; a panel without any is left out."""
     figure = experiment.figures[name]
-    trained = experiment.trainable
+    trained = [cell for cell in experiment.trainable if cell in experiment.active.cells]
     kept = [p.model_copy(update={"cells": [cell for cell in p.cells if cell in trained]}) for p in figure.panels]
     panels = [panel for panel in kept if panel.cells]
     return FigureSpec(

@@ -23,8 +23,32 @@ Deviations from the paper and readings of what it leaves open, as built; the num
     none, VSI-Bench the mean of its eight tasks, VideoMMMU the micro average of its three tracks, MMVU its multiple
     choice by bare letters. Of an answer without tags all that follows the thinking is read; Video-R1 reads the whole.
 
+Controls of Table 6: what a cell may do otherwise, one knob each (`rules.Controls`), and which line above it turns around.
+They are no deviations of the other cells, whose values are the defaults.
+
+| knob                      | cell                | line | what then holds                                                 |
+|---------------------------|---------------------|------|-----------------------------------------------------------------|
+| selection: uniform        | st-grpo-uniform     |  6   | Eq. 5 without scores: every frame of a segment is as likely     |
+| score_temperature: 0.02   | st-grpo-sharp       |  6   | Eq. 5's weights are softmax(cosine / 0.02)                      |
+| identity: true            | st-grpo-identity    |  4   | variant 0 is the plain video, the other M - 1 are the same draws|
+| condition: original       | st-grpo-original    |  1   | sampled from its variant, an answer is judged on the plain video|
+| ratio: sequence           | st-grpo-sequence    |  2   | one ratio an answer, without 1 / |o|; see below                 |
+| pool: variant             | st-grpo-per-variant |  3   | mean and standard deviation are those of the variant's G rewards|
+| algorithm: dr_grpo_no_std | dr-grpo-no-std      | 15   | no division by the standard deviation; the mean is GRPO's       |
+
+A cosine of the demo's scorer has a standard deviation of 0.38 among the 16 frames of a clip, one of a released model about
+0.02 to 0.03 (spreads of 0.1 or less). At a temperature of 0.02 the entropy of the weights is 0.49 of the largest possible
+in the demo and 0.7 to 0.8 for such a model, instead of 0.98 and 1.00: in both it is neither uniform nor the top score.
+
+ratio: sequence. Eq. 1 and 3 print r = pi(o | q, v) / pi_old(o | q, v), the product of an answer's token ratios. With one
+update a rollout it is 1, never clipped, and its gradient is the sum over the answer's tokens of grad log pi; the KL term
+is summed likewise, since the KL between distributions of answers is the expected sum of those of their tokens. So the
+gradient is that of mean over answers of sum over tokens of [A log pi - beta KL], which TRL's `luspo` computes: |o| times
+GSPO's length-normalised ratio. The logged loss is not of that form: it holds -A |o| in place of -A, a constant. Gradients
+are as much longer as answers are long, so `max_grad_norm` cuts them in most steps of long answers.
+
 Overridden, and why:
-- `_generate_and_score_completions`: gives every row its variant's clip.
+- `_generate_and_score_completions`: gives every row the clip that it is judged on; advantages where the pool is a variant.
 - `_calculate_rewards`: logs the spread inside the groups.
 - `_get_per_token_logps_and_entropies`: stock TRL computes log-probabilities without the video, and says nothing.
 - `_compute_loss`: picks up the clips of the micro-batch.
@@ -55,14 +79,14 @@ from stgrpo.policy.sampling import KeyedSampler
 from stgrpo.policy.vision import speed_up_on_cpu
 from stgrpo.records import Rollout
 from stgrpo.rl.checkpoints import checkpoint_of, layout, mark_complete
-from stgrpo.rl.groups import spread
+from stgrpo.rl.groups import joint_advantages, spread
 from stgrpo.rl.rewards import COMPONENTS
 from stgrpo.rl.rollouts import Rollouts, Row, order_of_questions
 from stgrpo.specs import TrainSpec
 from stgrpo.variants.temporal import mean_entropy
 
 # TRL's loss_type and scale_rewards of an algorithm. Dr.GRPO divides by a constant length and not by the spread.
-_LOSSES = {"grpo": ("grpo", "group"), "dr_grpo": ("dr_grpo", "none")}
+_LOSSES = {"grpo": ("grpo", "group"), "dr_grpo": ("dr_grpo", "none"), "dr_grpo_no_std": ("grpo", "none")}
 
 
 def trainer_config(
@@ -102,7 +126,8 @@ def trainer_config(
         top_p=training.top_p,
         beta=training.beta,
         epsilon=training.epsilon,
-        loss_type=loss_type,
+        loss_type="luspo" if spec.ratio == "sequence" else loss_type,  # see the module's text
+        importance_sampling_level=spec.ratio,
         scale_rewards=scale_rewards,
         use_bias_correction_kl=False,
         learning_rate=training.learning_rate,
@@ -160,13 +185,21 @@ class STGRPOTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         first = self.accelerator.process_index * len(inputs)
         self.last_rows = self.rollouts.rows([row["prompt"] for row in inputs], self.state.global_step, first)
-        self._clips = [row.clip for row in self.last_rows]
+        self._clips = [row.judged_clip for row in self.last_rows]
         scored = [{**given, "question": row.question} for given, row in zip(inputs, self.last_rows, strict=True)]
         output = super()._generate_and_score_completions(scored)
-        self._components = self._components[first : first + len(inputs)]  # this rank's
+        mine = slice(first, first + len(inputs))  # this rank's of all ranks' rows
+        if self.spec.pool == "variant":
+            output["advantages"] = self._within_variants()[mine]
+        self._components = self._components[mine]
         self._advantages = output["advantages"]
         output["clip"] = self._clips  # a plain list: TRL shuffles and splits it with the tensors
         return output
+
+    def _within_variants(self) -> Tensor:
+        """Advantages (all rows,) relative to the G rewards of an answer's own variant."""
+        rewards = self._components.sum(1).view(-1, 1, self.spec.generations)  # (Q * M, 1, G)
+        return joint_advantages(rewards, scale=self.args.scale_rewards == "group").flatten()
 
     def last_rollouts(self, step: int) -> list[Rollout]:
         """The answers of this rank's last generation, readable."""
@@ -256,7 +289,8 @@ class STGRPOTrainer(GRPOTrainer):
         metrics["variants/frames"].append(sum(len(row.variant.frames) for row in shown) / len(shown))
         if self.spec.scores is not None:
             scored = [(self.rollouts.scores[row.question.id], len(row.variant.frames)) for row in shown]
-            metrics["variants/entropy"].append(sum(mean_entropy(*pair) for pair in scored) / len(scored))
+            shares = [mean_entropy(*pair, self.spec.score_temperature) for pair in scored]
+            metrics["variants/entropy"].append(sum(shares) / len(shares))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         core = self._core(model or self.model)
@@ -292,4 +326,4 @@ def _rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:
     """TRL's hook for generation; the rows were laid out before TRL was asked."""
     rows = trainer.last_rows
     completions = trainer.answer(rows)
-    return {"prompt_ids": [row.prompt for row in rows], "completion_ids": completions, "logprobs": None}
+    return {"prompt_ids": [row.judged_prompt for row in rows], "completion_ids": completions, "logprobs": None}
