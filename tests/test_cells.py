@@ -112,7 +112,7 @@ IN_SPACE = {"stochastic", "importance+spatial"}  # and these two draw the pictur
 def expected(a: str, b: str) -> set[str]:
     """What two cells' batches differ in, by what each knob means.
 
-    Algorithm, ratio, pool and steps touch no batch; a cell whose condition is the original judges answers as `grpo` does.
+    Algorithm, ratio, pool and steps touch no batch; with the original as condition, answers are judged as `grpo`'s are.
     """
     one, other = KNOBS[a], KNOBS[b]
     knobs, pair = differing(one, other), (one["grouping"], other["grouping"])

@@ -1,6 +1,7 @@
 """The repository's config.yaml, what is said about broken ones, and the specs that come of it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from stgrpo.commands.schema import schema
 from stgrpo.config import Experiment
 from stgrpo.errors import UserError
 from stgrpo.loading import load_experiment
-from stgrpo.rules import FrameRule, Training
+from stgrpo.rules import Controls, FrameRule, Training
 
 ROOT = Path(__file__).parent.parent
 RAW = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -115,12 +116,13 @@ def test_what_would_fail_late_is_refused_at_once(change: tuple[str, Any], expect
 IDLE = [  # knobs without an effect, or without a meaning: the cell, then what is said after its name
     (
         {"from": "grpo", "selection": "uniform"},
-        "selection 'uniform' with grouping 'none', which selects nothing; leave it out, or choose an importance grouping",
+        "selection 'uniform' with grouping 'none', which selects nothing; leave it out, or choose an importance "
+        "grouping",
     ),
     (
         {"from": "st-grpo-top", "score_temperature": 0.02},
-        "score_temperature = 0.02 with grouping 'importance+spatial' and selection 'top', which weigh no scores; leave it "
-        "out, or choose an importance grouping and 'weighted'",
+        "score_temperature = 0.02 with grouping 'importance+spatial' and selection 'top', which weigh no scores; leave "
+        "it out, or choose an importance grouping and 'weighted'",
     ),
     (
         {"from": "st-grpo-stochastic", "score_temperature": 0.02},
@@ -184,6 +186,17 @@ ON_REQUEST = [
 @pytest.mark.parametrize(("change", "expected"), ON_REQUEST, ids=[expected[13:] for _, expected in ON_REQUEST])
 def test_what_is_made_on_request_is_checked_like_the_rest(change: tuple[str, Any], expected: str):
     assert errors(change) == [expected]
+
+
+def test_the_controls_are_the_cells_of_table_6_as_they_are_described():
+    """Each row of the description is one change to a cell of the paper's."""
+    described = re.findall(r"^\s+\| (\w+): (\S+) +\| ([a-z-]+) ", Controls.__doc__ or "", re.MULTILINE)
+    rows = {row["cell"] for row in RAW["tables"]["table6"]["rows"]}
+    assert {cell for _, _, cell in described} == set(RAW["scales"]["demo"]["on_request"]["cells"])
+    assert {cell for _, _, cell in described} == rows - {"grpo", "st-grpo", "dr-grpo"}
+    for knob, value, cell in described:
+        parent = "grpo" if cell == "dr-grpo-no-std" else "st-grpo"
+        assert RAW["cells"][cell] == {"from": parent, knob: yaml.safe_load(value)}
 
 
 def test_a_table_on_request_shows_cells_on_request_and_no_other_table_does():

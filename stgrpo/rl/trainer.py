@@ -23,32 +23,10 @@ Deviations from the paper and readings of what it leaves open, as built; the num
     none, VSI-Bench the mean of its eight tasks, VideoMMMU the micro average of its three tracks, MMVU its multiple
     choice by bare letters. Of an answer without tags all that follows the thinking is read; Video-R1 reads the whole.
 
-Controls of Table 6: what a cell may do otherwise, one knob each (`rules.Controls`), and which line above it turns around.
-They are no deviations of the other cells, whose values are the defaults.
-
-| knob                      | cell                | line | what then holds                                                 |
-|---------------------------|---------------------|------|-----------------------------------------------------------------|
-| selection: uniform        | st-grpo-uniform     |  6   | Eq. 5 without scores: every frame of a segment is as likely     |
-| score_temperature: 0.02   | st-grpo-sharp       |  6   | Eq. 5's weights are softmax(cosine / 0.02)                      |
-| identity: true            | st-grpo-identity    |  4   | variant 0 is the plain video, the other M - 1 are the same draws|
-| condition: original       | st-grpo-original    |  1   | sampled from its variant, an answer is judged on the plain video|
-| ratio: sequence           | st-grpo-sequence    |  2   | one ratio an answer, without 1 / |o|; see below                 |
-| pool: variant             | st-grpo-per-variant |  3   | mean and standard deviation are those of the variant's G rewards|
-| algorithm: dr_grpo_no_std | dr-grpo-no-std      | 15   | no division by the standard deviation; the mean is GRPO's       |
-
-A cosine of the demo's scorer has a standard deviation of 0.38 among the 16 frames of a clip, one of a released model about
-0.02 to 0.03 (spreads of 0.1 or less). At a temperature of 0.02 the entropy of the weights is 0.49 of the largest possible
-in the demo and 0.7 to 0.8 for such a model, instead of 0.98 and 1.00: in both it is neither uniform nor the top score.
-
-ratio: sequence. Eq. 1 and 3 print r = pi(o | q, v) / pi_old(o | q, v), the product of an answer's token ratios. With one
-update a rollout it is 1, never clipped, and its gradient is the sum over the answer's tokens of grad log pi; the KL term
-is summed likewise, since the KL between distributions of answers is the expected sum of those of their tokens. So the
-gradient is that of mean over answers of sum over tokens of [A log pi - beta KL], which TRL's `luspo` computes: |o| times
-GSPO's length-normalised ratio. The logged loss is not of that form: it holds -A |o| in place of -A, a constant. Gradients
-are as much longer as answers are long, so `max_grad_norm` cuts them in most steps of long answers.
+The controls of Table 6 turn some of these around, one a cell: `rules.Controls`.
 
 Overridden, and why:
-- `_generate_and_score_completions`: gives every row the clip that it is judged on; advantages where the pool is a variant.
+- `_generate_and_score_completions`: gives every row the clip that it is judged on, and pools by variant if asked to.
 - `_calculate_rewards`: logs the spread inside the groups.
 - `_get_per_token_logps_and_entropies`: stock TRL computes log-probabilities without the video, and says nothing.
 - `_compute_loss`: picks up the clips of the micro-batch.
@@ -126,7 +104,7 @@ def trainer_config(
         top_p=training.top_p,
         beta=training.beta,
         epsilon=training.epsilon,
-        loss_type="luspo" if spec.ratio == "sequence" else loss_type,  # see the module's text
+        loss_type="luspo" if spec.ratio == "sequence" else loss_type,  # see rules.Controls
         importance_sampling_level=spec.ratio,
         scale_rewards=scale_rewards,
         use_bias_correction_kl=False,
@@ -199,7 +177,7 @@ class STGRPOTrainer(GRPOTrainer):
     def _within_variants(self) -> Tensor:
         """Advantages (all rows,) relative to the G rewards of an answer's own variant."""
         rewards = self._components.sum(1).view(-1, 1, self.spec.generations)  # (Q * M, 1, G)
-        return joint_advantages(rewards, scale=self.args.scale_rewards == "group").flatten()
+        return joint_advantages(rewards, scale=_LOSSES[self.spec.algorithm][1] == "group").flatten()
 
     def last_rollouts(self, step: int) -> list[Rollout]:
         """The answers of this rank's last generation, readable."""
