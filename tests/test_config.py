@@ -177,8 +177,8 @@ ON_REQUEST = [
         "config.yaml: scales.smoke.tables: table2 stands twice; once is enough",
     ),
     (
-        ("scales.smoke.on_request.tabels", []),
-        "config.yaml: scales.smoke.on_request.tabels: unknown key; did you mean 'tables'?",
+        ("scales.smoke.on_request.tablez", []),
+        "config.yaml: scales.smoke.on_request.tablez: unknown key; did you mean 'tables'?",
     ),
 ]
 
