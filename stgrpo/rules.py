@@ -111,6 +111,7 @@ class Controls(Frozen):
     | ratio: sequence           | st-grpo-sequence    | 2   | Eq. 1 and 3 as printed: one ratio an answer, no 1/length |
     | pool: variant             | st-grpo-per-variant | 3   | an advantage is relative to its variant's own G rewards  |
     | algorithm: dr_grpo_no_std | dr-grpo-no-std      | 15  | not divided by the standard deviation; GRPO's mean       |
+    | lora: 64                  | st-grpo-lora        | -   | adapters instead of all weights: `stgrpo.rl.adapters`    |
 
     The temperature. Between the 16 frames of a clip, cosines of the demo's scorer have a standard deviation of 0.38,
     those of a released model perhaps 0.02 to 0.03 (they span 0.1 or less). At 0.02 the entropy of the weights is 0.49

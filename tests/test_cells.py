@@ -25,6 +25,7 @@ PLAIN = {
     "condition": "variant",
     "ratio": "token",
     "pool": "group",
+    "lora": None,
 }
 ST = {"grouping": "importance+spatial", "scores": True, "variants": 2, "generations": 4}
 CELLS = {
@@ -47,6 +48,7 @@ CELLS = {
     "st-grpo-sequence": {**ST, "ratio": "sequence"},
     "st-grpo-per-variant": {**ST, "pool": "variant"},
     "dr-grpo-no-std": {"algorithm": "dr_grpo_no_std"},
+    "st-grpo-lora": {**ST, "lora": 64},
 }
 KNOBS = {name: {**PLAIN, **more} for name, more in CELLS.items()}
 PAIRS = list(combinations(CELLS, 2))
@@ -112,7 +114,8 @@ IN_SPACE = {"stochastic", "importance+spatial"}  # and these two draw the pictur
 def expected(a: str, b: str) -> set[str]:
     """What two cells' batches differ in, by what each knob means.
 
-    Algorithm, ratio, pool and steps touch no batch; with the original as condition, answers are judged as `grpo`'s are.
+    Algorithm, ratio, pool, lora and steps touch no batch; with the original as condition, answers are judged as those
+    of `grpo` are.
     """
     one, other = KNOBS[a], KNOBS[b]
     knobs, pair = differing(one, other), (one["grouping"], other["grouping"])

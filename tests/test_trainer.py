@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import spec_of
 from probe import probe
+from safetensors.torch import load_file
 from test_policy import stock_inputs
 from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
@@ -18,6 +19,7 @@ from trl.trainer.utils import RepeatSampler
 from stgrpo.errors import UserError
 from stgrpo.policy.model import Policy, load_policy
 from stgrpo.records import Question
+from stgrpo.rl.adapters import merge_adapters
 from stgrpo.rl.groups import joint_advantages
 from stgrpo.rl.rewards import COMPONENTS
 from stgrpo.rl.rollouts import Rollouts, order_of_questions
@@ -396,6 +398,50 @@ def test_uniform_selection_trains_without_scores(setup: Setup):
     row = json.loads((setup.folder / "train.jsonl").read_text())
     assert "weight_entropy" not in row
     assert 2 <= row["variant_frames"] <= 6
+
+
+def test_lora_trains_adapters_and_its_reference_is_the_policy_without_them(setup: Setup):
+    trainer = setup.trainer(spec_of(lora=4, steps=1, max_grad_norm=1e9, beta=0.2), 4, kind=Ragged)
+    learning = {name: p for name, p in trainer.model.named_parameters() if p.requires_grad}
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in learning.values():
+            weight += 0.05 * torch.randn(weight.shape, generator=generator)
+    core = trainer._core(trainer.model)
+    base, _ = load_policy(setup.policy_path).model.state_dict(), trainer.train()
+    assert trainer.ref_model is None
+    assert trainer.args.learning_rate == pytest.approx(1e-2), "ten times that of the spec"
+    layers = {name.split(".lora_")[0].split(".")[-1] for name in learning}
+    assert layers == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    assert all("language_model" in name for name in learning)
+    for name, value in core.state_dict().items():
+        if "lora_" not in name:
+            assert torch.equal(value, base[name.replace(".base_layer", "")]), name
+    reference, _ = stock_logps(setup, trainer, None)
+    answers = trainer.batch["completion_mask"].bool()
+    torch.testing.assert_close(trainer.batch["ref_per_token_logps"][answers], reference[answers], atol=1e-4, rtol=1e-4)
+    assert trainer.state.log_history[0]["kl"] > 1e-4, "the policy has adapters"
+    assert trainer.state.log_history[0]["grad_norm"] > 1e-3
+
+
+def test_published_weights_of_a_lora_are_whole(setup: Setup):
+    """W + alpha / rank * B A, alpha twice the rank, by hand from the last checkpoint's file."""
+    spec = spec_of(lora=4, steps=2)
+    trainer = train(spec, Runtime(16, 2), setup.policy_path, setup.questions, setup.scores, setup.folder)
+    checkpoint, out = setup.folder / "checkpoint-2", setup.folder / "model"
+    assert not (checkpoint / "model.safetensors").exists(), "adapters only"
+    merge_adapters(setup.policy_path, checkpoint, out)
+    saved, base = load_file(checkpoint / "adapter_model.safetensors"), load_policy(setup.policy_path).model
+    weights = base.state_dict()
+    for name in [name for name in saved if ".lora_A." in name]:
+        update = 2 * saved[name.replace("lora_A", "lora_B")] @ saved[name]
+        assert update.abs().max() > 1e-4, "it has learned"
+        weights[name.removeprefix("base_model.model.").replace(".lora_A", "")] += update
+    made = load_policy(out)
+    for name, value in made.model.state_dict().items():
+        torch.testing.assert_close(value, weights[name], atol=1e-6, rtol=1e-5)
+    assert made.tokenizer.get_vocab() == trainer.policy.tokenizer.get_vocab()
+    assert sorted(path.name for path in out.glob("*.safetensors")) == ["model.safetensors"]
 
 
 def moved(setup: Setup, precision: str, lr: float, steps: int) -> float:

@@ -56,6 +56,7 @@ from stgrpo.policy.model import Policy, embed
 from stgrpo.policy.sampling import KeyedSampler
 from stgrpo.policy.vision import speed_up_on_cpu
 from stgrpo.records import Rollout
+from stgrpo.rl.adapters import LEARNING_RATE, bare, lora
 from stgrpo.rl.checkpoints import checkpoint_of, layout, mark_complete
 from stgrpo.rl.groups import joint_advantages, spread
 from stgrpo.rl.rewards import COMPONENTS
@@ -108,7 +109,7 @@ def trainer_config(
         importance_sampling_level=spec.ratio,
         scale_rewards=scale_rewards,
         use_bias_correction_kl=False,
-        learning_rate=training.learning_rate,
+        learning_rate=training.learning_rate * (LEARNING_RATE if spec.lora else 1),
         lr_scheduler_type="constant",
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
@@ -154,6 +155,7 @@ class STGRPOTrainer(GRPOTrainer):
             train_dataset=Dataset.from_dict({"prompt": order_of_questions(list(rollouts.questions), spec)}),
             processing_class=policy.tokenizer,
             rollout_func=_rollout,
+            peft_config=lora(spec.lora),
         )
         if self.ref_model is not None:
             speed_up_on_cpu(self._core(self.ref_model))
@@ -199,8 +201,8 @@ class STGRPOTrainer(GRPOTrainer):
         ]
 
     def _core(self, model: Any) -> Any:
-        """The model without what accelerate wraps around it."""
-        return self.accelerator.unwrap_model(model)
+        """The model without what accelerate and LoRA wrap around it."""
+        return bare(self.accelerator.unwrap_model(model))
 
     def _autocast(self) -> Any:
         """Products in bf16 where the spec wants that; the weights stay in float32."""
@@ -213,7 +215,7 @@ class STGRPOTrainer(GRPOTrainer):
         wrapped: Any = self.model_wrapped
         whole: Any = unwrap_model_for_generation(wrapped, self.accelerator)  # gathers sharded weights
         with whole as core, self._autocast():
-            policy = Policy(core, self.policy.tokenizer)
+            policy = Policy(bare(core), self.policy.tokenizer)
             prompts, clips = [row.prompt for row in rows], [row.clip for row in rows]
             return generate(policy, prompts, clips, sampler, self.spec.training.max_tokens)
 
@@ -271,6 +273,9 @@ class STGRPOTrainer(GRPOTrainer):
             metrics["variants/entropy"].append(sum(shares) / len(shares))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.spec.lora:  # adapters keep their names
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
         core = self._core(model or self.model)
         saved = type(core).from_pretrained(resume_from_checkpoint, dtype=core.dtype)
         core.load_state_dict(saved.state_dict())
