@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, StringConstraints, model_validator
 
-from stgrpo.rules import Algorithm, FrameRule, Frozen, Grouping, Selection, Training
+from stgrpo.rules import Algorithm, Controls, FrameRule, Frozen, Grouping, Selection, Training
 
 Sharding = Literal["ddp", "zero2", "zero3"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]  # what a person types in a target
@@ -92,6 +92,13 @@ class Resources(Frozen):
     runtime: int = Field(default=30, ge=1, description="minutes; a training that takes longer goes on in a next job")
 
 
+class OnRequest(Frozen):
+    """What is made only when its file is asked for by name, such as results/table6.tex."""
+
+    cells: list[str] = []
+    tables: list[str] = []
+
+
 class Scale(Frozen):
     """How large everything is."""
 
@@ -105,6 +112,7 @@ class Scale(Frozen):
     evaluation: Evaluation
     tables: list[str] = Field(description="tables that are made at this scale")
     figures: list[str] = Field(default=[], description="figures that are made at this scale")
+    on_request: OnRequest = Field(default=OnRequest(), description="cells and tables beside these, made when asked for")
     nodes: int = Field(default=1, ge=1, description="of one training; several need Slurm")
     processes: int = Field(default=1, ge=1, description="of one training on each node, one a GPU")
     sharding: Sharding = Field(default="ddp", description="how several processes share a training")
@@ -114,6 +122,20 @@ class Scale(Frozen):
     warm: Warm | None = Field(default=None, description="the tiny models that are trained, beside a world")
     models: Models | None = Field(default=None, description="the models that are fetched, where nothing is rendered")
     needs: dict[Need, Resources]
+
+    @property
+    def known_cells(self) -> list[str]:
+        """Cells that may be asked for."""
+        return [*self.cells, *self.on_request.cells]
+
+    @property
+    def known_tables(self) -> list[str]:
+        """Tables that may be asked for."""
+        return [*self.tables, *self.on_request.tables]
+
+    def shown_in(self, table: str) -> list[str]:
+        """Cells that may stand in a table: those on request only where the table is, too, so no other has them made."""
+        return self.known_cells if table in self.on_request.tables else self.cells
 
     @property
     def ranks(self) -> int:
@@ -156,7 +178,7 @@ class Scale(Frozen):
         return self
 
 
-class Cell(Frozen):
+class Cell(Controls):
     """One row of the ablation, as the difference from its parent."""
 
     parent: str | None = Field(default=None, alias="from", description="whose values hold where this one is silent")
@@ -243,12 +265,12 @@ class Experiment(Frozen):
 
     @property
     def trainable(self) -> list[str]:
-        """Cells of the active scale that are trained."""
-        return [name for name in self.active.cells if self.cell(name).train]
+        """Cells of the active scale that are trained, those on request too."""
+        return [name for name in self.active.known_cells if self.cell(name).train]
 
     @property
     def fetched_models(self) -> list[str]:
         """Sources of the active scale's models: to start from, to score frames with, to examine as they are."""
         models = self.active.models
-        examined = [model for name in self.active.cells if (model := self.cell(name).model)]
+        examined = [model for name in self.active.known_cells if (model := self.cell(name).model)]
         return list(dict.fromkeys([*([models.policy, models.scorer] if models else []), *examined]))

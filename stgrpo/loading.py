@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from stgrpo.config import BENCHMARKS, METRICS, Experiment, Scale
+from stgrpo.config import BENCHMARKS, METRICS, Cell, Experiment, Scale
 from stgrpo.errors import UserError, suggest
 
 
@@ -52,7 +52,7 @@ def read_experiment(scale: str | None = None) -> Experiment:
 def _problems(experiment: Experiment) -> list[str]:
     """What types cannot say. Later checks need what the earlier ones have found to be right."""
     for check in (_parents, _circles, _references, _unevaluated):
-        if found := list(check(experiment)):
+        if found := list(dict.fromkeys(check(experiment))):  # a cell of several scales is wrong once
             return found
     return []
 
@@ -115,13 +115,15 @@ def _twice(where: str, names: Iterable[str]) -> Iterator[str]:
 
 def _in_scale(experiment: Experiment, where: str, name: str, scale: Scale) -> Iterator[str]:
     yield from _unknown(f"{where}.cells", "cell", scale.cells, experiment.cells)
-    yield from _twice(f"{where}.cells", scale.cells)
+    yield from _unknown(f"{where}.on_request.cells", "cell", scale.on_request.cells, experiment.cells)
+    yield from _twice(f"{where}.cells", scale.known_cells)
     yield from _twice(f"{where}.seeds", map(str, scale.seeds))
-    for cell in scale.cells:
-        if cell in experiment.cells:
+    for cell in scale.known_cells:
+        if cell in experiment.cells and experiment.cell(cell).train:
             yield from _group(experiment, name, cell)
-            if scale.models is None and (model := experiment.cell(cell).model):
-                yield f"{where}.cells: '{cell}' is {model}, but nothing is fetched at this scale; leave it out"
+            yield from _idle(cell, experiment.cell(cell))
+        if scale.models is None and cell in experiment.cells and (model := experiment.cell(cell).model):
+            yield f"{where}.cells: '{cell}' is {model}, but nothing is fetched at this scale; leave it out"
     if scale.world is not None:
         yield from _unknown(f"{where}.questions.source", "source", [scale.questions.source], scale.world)
     examined = [benchmark for part in scale.evaluation.parts.values() for benchmark in part]
@@ -132,14 +134,14 @@ def _in_scale(experiment: Experiment, where: str, name: str, scale: Scale) -> It
         sources = [experiment.benchmarks[b].source for b in examined if b in experiment.benchmarks]
         yield from _unknown(f"{where}.world", "source", sources, scale.world)
     yield from _unknown(f"{where}.tables", "table", scale.tables, experiment.tables)
+    yield from _unknown(f"{where}.on_request.tables", "table", scale.on_request.tables, experiment.tables)
+    yield from _twice(f"{where}.tables", scale.known_tables)
     yield from _unknown(f"{where}.figures", "figure", scale.figures, experiment.figures)
 
 
 def _group(experiment: Experiment, scale_name: str, name: str) -> Iterator[str]:
     cell, answers = experiment.cell(name), experiment.scales[scale_name].training.answers_per_step
     group = cell.variants * cell.generations
-    if not cell.train:
-        return
     if group < 2:
         yield f"cells.{name}: variants * generations = 1; a group needs two answers or more to compare"
     if answers % group:
@@ -152,19 +154,42 @@ def _group(experiment: Experiment, scale_name: str, name: str) -> Iterator[str]:
             f"cells.{name}: grouping '{cell.grouping}' with variants = {cell.variants}; "
             "grouping 'none' goes with exactly one variant, every other grouping with two or more"
         )
-    if cell.selection != "weighted" and not cell.grouping.startswith("importance"):
+
+
+def _idle(name: str, cell: Cell) -> Iterator[str]:
+    """Knobs that this cell's other values leave without any effect, or without a meaning."""
+    where, importance = f"cells.{name}", cell.grouping.startswith("importance")
+    if cell.selection != "weighted" and not importance:
         yield (
-            f"cells.{name}: selection '{cell.selection}' with grouping '{cell.grouping}', which selects nothing; "
+            f"{where}: selection '{cell.selection}' with grouping '{cell.grouping}', which selects nothing; "
             "leave it out, or choose an importance grouping"
+        )
+    if cell.score_temperature != 1 and (cell.selection != "weighted" or not importance):
+        yield (
+            f"{where}: score_temperature = {cell.score_temperature} with grouping '{cell.grouping}' and selection "
+            f"'{cell.selection}', which weigh no scores; leave it out, or choose an importance grouping and 'weighted'"
+        )
+    for knob, set_ in (("identity", cell.identity), ("condition", cell.condition == "original")):
+        if set_ and cell.variants == 1:
+            yield f"{where}: {knob} with variants = 1, which is the plain video already; leave it out"
+    if cell.pool == "variant" and min(cell.variants, cell.generations) < 2:
+        yield (
+            f"{where}: pool = variant with variants = {cell.variants} and generations = {cell.generations}; "
+            "it needs two or more of both"
+        )
+    if cell.ratio == "sequence" and cell.algorithm != "grpo":
+        yield (
+            f"{where}: ratio = sequence with algorithm '{cell.algorithm}', which is about the ratios of tokens; "
+            "choose algorithm 'grpo'"
         )
 
 
 def _unevaluated(experiment: Experiment) -> Iterator[str]:
     """What could only fail after all the training: columns without scores, tables and figures without a cell."""
-    scale, cells = experiment.active, experiment.active.cells
+    scale, trained = experiment.active, set(experiment.trainable) & set(experiment.active.cells)
     evaluated = {name for part in scale.evaluation.parts.values() for name in part}
-    for name in scale.tables:
-        table = experiment.tables[name]
+    for name in scale.known_tables:
+        table, cells = experiment.tables[name], scale.shown_in(name)
         for column in table.columns:
             if column not in evaluated:
                 yield (
@@ -175,7 +200,7 @@ def _unevaluated(experiment: Experiment) -> Iterator[str]:
             yield _empty(experiment, "tables", name, [row.cell for row in table.rows if row.cell])
     for name in scale.figures:
         shown = [cell for panel in experiment.figures[name].panels for cell in panel.cells]
-        if not any(cell in experiment.trainable for cell in shown):
+        if not trained & set(shown):
             yield _empty(experiment, "figures", name, shown)
 
 

@@ -7,9 +7,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Algorithm = Literal["grpo", "dr_grpo"]
+Algorithm = Literal["grpo", "dr_grpo", "dr_grpo_no_std"]
 Grouping = Literal["none", "deterministic", "stochastic", "importance", "importance+spatial"]
-Selection = Literal["weighted", "top"]
+Selection = Literal["weighted", "top", "uniform"]
 
 
 class Frozen(BaseModel):
@@ -95,3 +95,56 @@ class Training(Frozen):
     precision: Literal["fp32", "bf16"] = Field(default="bf16", description="of the arithmetic; weights are always fp32")
     frames: FrameRule = FrameRule()
     variant: VariantRule = VariantRule()
+
+
+class Controls(Frozen):
+    """What a cell may do otherwise than the others, one knob a cell: Table 6. Defaults: what the paper's cells do.
+
+    With the reading (its number in the list of `stgrpo.rl.trainer`) that each turns around:
+
+    | knob                      | cell                | no. | what then holds                                          |
+    | ------------------------- | ------------------- | --- | -------------------------------------------------------- |
+    | selection: uniform        | st-grpo-uniform     | 6   | Eq. 5 without scores: all frames are as likely           |
+    | score_temperature: 0.02   | st-grpo-sharp       | 6   | Eq. 5's weights are softmax(cosine / 0.02)               |
+    | identity: true            | st-grpo-identity    | 4   | variant 0 is the plain video, the others draws as before |
+    | condition: original       | st-grpo-original    | 1   | Eq. 3 as printed: answers are judged on the plain video  |
+    | ratio: sequence           | st-grpo-sequence    | 2   | Eq. 1 and 3 as printed: one ratio an answer, no 1/length |
+    | pool: variant             | st-grpo-per-variant | 3   | an advantage is relative to its variant's own G rewards  |
+    | algorithm: dr_grpo_no_std | dr-grpo-no-std      | 15  | not divided by the standard deviation; GRPO's mean       |
+    | lora: 64                  | st-grpo-lora        | -   | adapters instead of all weights: `stgrpo.rl.adapters`    |
+
+    The temperature. Between the 16 frames of a clip, cosines of the demo's scorer have a standard deviation of 0.38,
+    those of a released model perhaps 0.02 to 0.03 (they span 0.1 or less). At 0.02 the entropy of the weights is 0.49
+    of the largest possible in the demo and 0.7 to 0.8 for such a model, where raw cosines have 0.98 and 1.00: in both
+    the draw is neither uniform nor the top score.
+
+    The condition. An answer is sampled from its variant; policy and reference give its probability on the plain
+    video. So it is off-policy, and nothing corrects for that: the ratio is to the policy's own value on the plain
+    video, 1 with one update a rollout.
+
+    The ratio of an answer is the product of its tokens'. With one update a rollout it is 1 and never clipped, and its
+    gradient is the sum of those of its tokens' log pi. The KL term is summed likewise: the KL between distributions
+    of answers is the expected sum of their tokens'. So the gradient is that of the mean over answers of the sum over
+    tokens of A * log pi - beta * KL. TRL's loss `luspo`, length times GSPO's length-normalised ratio, has exactly
+    this gradient; its value, which is logged, holds -A * length instead of -A. A sum over tokens is larger than their
+    mean by the length, so `max_grad_norm` cuts most gradients where answers are long.
+    """
+
+    score_temperature: float = Field(
+        default=1.0, gt=0, description="Eq. 5's weights are softmax(scores / this); below 1 they are sharper"
+    )
+    identity: bool = Field(default=False, description="variant 0 is the plain video instead of a draw")
+    condition: Literal["variant", "original"] = Field(
+        default="variant",
+        description="the video on which policy and reference judge an answer: its own variant, or (Eq. 3 as printed) "
+        "the plain one, wherever it was sampled",
+    )
+    ratio: Literal["token", "sequence"] = Field(
+        default="token", description="one ratio a token, mean over them; or (Eq. 1 and 3 as printed) one an answer"
+    )
+    pool: Literal["group", "variant"] = Field(
+        default="group", description="the rewards that an advantage is relative to: M * G, or the G of its own variant"
+    )
+    lora: int | None = Field(
+        default=None, ge=1, description="rank of adapters that are trained in place of the weights; null: all weights"
+    )

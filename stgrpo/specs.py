@@ -9,8 +9,8 @@ import hashlib
 import json
 from typing import Literal, Self
 
-from stgrpo.config import Corpus, Evaluation, Experiment, Questions, WarmPolicy, WarmScorer
-from stgrpo.rules import Algorithm, FrameRule, Frozen, Grouping, Selection, Training
+from stgrpo.config import Cell, Corpus, Evaluation, Experiment, Questions, WarmPolicy, WarmScorer
+from stgrpo.rules import Algorithm, Controls, FrameRule, Frozen, Grouping, Selection, Training
 
 
 class Spec(Frozen):
@@ -73,7 +73,7 @@ class ScoreSpec(Spec):
     frames: FrameRule
 
 
-class TrainSpec(Spec):
+class TrainSpec(Spec, Controls):
     """One training run. `policy`, `questions` and `scores` are names with the hash of what made them."""
 
     policy: str
@@ -166,7 +166,7 @@ def train_spec(experiment: Experiment, cell: str, seed: int) -> TrainSpec:
     return TrainSpec(
         policy=_base(experiment),
         questions=_source(experiment, "train"),
-        scores=_named("scores", score_spec(experiment)) if needs_scores(chosen.grouping) else None,
+        scores=_named("scores", score_spec(experiment)) if needs_scores(chosen) else None,
         prompt=scale.prompt,
         seed=seed,
         algorithm=chosen.algorithm,
@@ -176,6 +176,7 @@ def train_spec(experiment: Experiment, cell: str, seed: int) -> TrainSpec:
         generations=chosen.generations,
         steps=max(1, round(chosen.steps * scale.step_ratio)),
         training=scale.training,
+        **chosen.model_dump(include=set(Controls.model_fields)),
     )
 
 
@@ -193,9 +194,9 @@ def eval_spec(experiment: Experiment, cell: str, seed: int, part: str) -> EvalSp
     )
 
 
-def needs_scores(grouping: Grouping) -> bool:
-    """Whether a grouping draws frames by importance."""
-    return grouping.startswith("importance")
+def needs_scores(cell: Cell) -> bool:
+    """Whether a cell draws frames by importance."""
+    return cell.grouping.startswith("importance") and cell.selection != "uniform"
 
 
 def _weights(experiment: Experiment, cell: str, seed: int) -> str:

@@ -20,6 +20,12 @@ PLAIN = {
     "variants": 1,
     "generations": 8,
     "steps": 60,
+    "score_temperature": 1.0,
+    "identity": False,
+    "condition": "variant",
+    "ratio": "token",
+    "pool": "group",
+    "lora": None,
 }
 ST = {"grouping": "importance+spatial", "scores": True, "variants": 2, "generations": 4}
 CELLS = {
@@ -34,6 +40,15 @@ CELLS = {
     "st-dr-grpo": {**ST, "algorithm": "dr_grpo"},
     "grpo-1000": {"steps": 120},
     "st-grpo-1000": {**ST, "steps": 120},
+    # Table 6
+    "st-grpo-uniform": {**ST, "selection": "uniform", "scores": False},
+    "st-grpo-sharp": {**ST, "score_temperature": 0.02},
+    "st-grpo-identity": {**ST, "identity": True},
+    "st-grpo-original": {**ST, "condition": "original"},
+    "st-grpo-sequence": {**ST, "ratio": "sequence"},
+    "st-grpo-per-variant": {**ST, "pool": "variant"},
+    "dr-grpo-no-std": {"algorithm": "dr_grpo_no_std"},
+    "st-grpo-lora": {**ST, "lora": 64},
 }
 KNOBS = {name: {**PLAIN, **more} for name, more in CELLS.items()}
 PAIRS = list(combinations(CELLS, 2))
@@ -87,6 +102,7 @@ def batches(
                 "frames": [row.variant.frames for row in rows],
                 "picture": [row.variant.spatial for row in rows],
                 "pixels": [row.clip.pixels.double().sum().item() for row in rows],
+                "judged on": [row.judged_clip.pixels.double().sum().item() for row in rows],
             }
     return found
 
@@ -96,16 +112,28 @@ IN_SPACE = {"stochastic", "importance+spatial"}  # and these two draw the pictur
 
 
 def expected(a: str, b: str) -> set[str]:
-    """What two cells' batches differ in, by what each knob means; algorithm and steps touch no batch."""
+    """What two cells' batches differ in, by what each knob means.
+
+    Algorithm, ratio, pool, lora and steps touch no batch; with the original as condition, answers are judged as those
+    of `grpo` are.
+    """
     one, other = KNOBS[a], KNOBS[b]
     knobs, pair = differing(one, other), (one["grouping"], other["grouping"])
     touched = {"variants", "answers"} if "variants" in knobs else set()
-    if knobs & {"variants", "selection"} or len({IN_TIME.get(name, name) for name in pair}) == 2:
+    if (
+        knobs & {"variants", "selection", "score_temperature", "identity"}
+        or len({IN_TIME.get(name, name) for name in pair}) == 2
+    ):
         touched.add("frames")
     changed = [name in IN_SPACE for name in pair]
-    if changed[0] != changed[1] or (all(changed) and "variants" in knobs):
+    if changed[0] != changed[1] or (all(changed) and knobs & {"variants", "identity"}):
         touched.add("picture")
-    return touched | {"pixels"} if touched & {"frames", "picture"} else touched
+    if touched & {"frames", "picture"}:
+        touched.add("pixels")
+    judged = [knob["grouping"] if knob["condition"] == "variant" else "none" for knob in (one, other)]
+    if judged != ["none", "none"] and ("none" in judged or "pixels" in touched):
+        touched.add("judged on")
+    return touched
 
 
 def test_first_batches_differ_where_the_knobs_reach(batches: dict[str, dict]):

@@ -101,6 +101,16 @@ def test_two_processes_equal_one(undisturbed, policy_path):
     compare(undisturbed("DDP"), undisturbed("one process"), policy_path)
 
 
+def test_two_processes_equal_one_where_a_variant_s_pool_is_spread_over_both(tmp_path, inputs, policy_path):
+    """M = 3, G = 4, six rows a rank: variant 1 has two answers on each. Judged on the original, as another control."""
+    more = {"answers_per_step": 12, "learning_rate": 1e-4, "beta": 1.0, "pool": "variant", "condition": "original"}
+    spec = spec_of(variants=3, generations=4, steps=STEPS, **more)
+    one, two = tmp_path / "one", tmp_path / "two"
+    finish(start_verb(spec, one, inputs, "--save-steps=2", "--micro-rows=6"))
+    finish(start_verb(spec, two, inputs, "--save-steps=2", "--processes=2", "--micro-rows=3"))
+    compare(two, one, policy_path)
+
+
 def test_bf16_is_used_and_only_in_products_on_every_rank(tmp_path, inputs, undisturbed, policy_path):
     """DDP and ZeRO-2 agree while they round alike, and float32 is something else.
 

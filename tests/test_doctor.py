@@ -28,9 +28,10 @@ from stgrpo.planning.work import Demand, Work, configured, count_gpus, work_of_j
 
 
 def of(chosen: Experiment, executor: Executor = "local") -> Setting:
-    """Everything of a scale is to be done, on Slurm in the image."""
+    """Everything of a scale but what is on request is to be done, on Slurm in the image."""
     needs: dict[Need, Demand] = {kind: configured(chosen.active, kind) for kind in chosen.active.needs}
-    trainings = [(cell, seed) for cell in chosen.trainable for seed in chosen.active.seeds]
+    trained = [cell for cell in chosen.trainable if cell in chosen.active.cells]
+    trainings = [(cell, seed) for cell in trained for seed in chosen.active.seeds]
     return Setting(chosen, executor, executor == "slurm", Work(needs, ["mmvu", "videommmu"], trainings))
 
 
@@ -422,6 +423,8 @@ def test_one_training_that_fits_is_no_matter_of_the_others(monkeypatch):
     leave(monkeypatch, 36_000)
     with pytest.raises(UserError, match=r"disk: 35.2 KiB are free, a training needs 35.2 KiB more at its peak"):
         refuse(HERE.experiment, "local", False, [training("grpo")])
+    with pytest.raises(UserError, match=r"disk: .* a training needs 35.2 KiB more"):
+        refuse(HERE.experiment, "local", False, [training("st-grpo-sharp")])  # made on request, but asked for
     refuse(HERE.experiment, "local", False, [job("evaluate")])
 
 

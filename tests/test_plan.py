@@ -47,6 +47,7 @@ def configure(folder: Path, edit: Callable[[dict], object] = lambda raw: None) -
     raw = yaml.safe_load((ROOT / "config.yaml").read_text())
     raw["scale"] = "smoke"
     raw["scales"]["smoke"] |= {"cells": ["base", "grpo", "st-grpo-stochastic"], "tables": [], "figures": []}
+    raw["scales"]["smoke"]["on_request"] = {}
     raw["scales"]["smoke"]["evaluation"]["parts"] = {"first": ["mmvu"], "second": ["perceptiontest"]}
     edit(raw)
     (folder / "config.yaml").write_text(yaml.safe_dump(raw))
@@ -156,6 +157,21 @@ def test_what_the_verbs_finished_is_done(project: Path, capsys):
     assert "Nothing is left to train or to evaluate." in text
     assert "snakemake results/smoke/cells/grpo/seed0/metrics.json -R train" in text
     assert "the rest" not in text
+
+
+def test_what_is_made_on_request_is_no_part_of_the_plan_but_can_be_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    text = plan(capsys)
+    assert "12 cells x 1 seed, 11 trainings" in text
+    assert "table6, on request  snakemake results/table6.tex\n" in text
+    assert "table6, on request  snakemake results/table6.tex --config scale=smoke\n" in plan(capsys, "--scale", "smoke")
+    assert "uniform" not in text
+    assert len(work_of_scale(read_experiment()).trainings) == 11
+    asked = all_runs(read_experiment(), on_request=True)
+    assert [run.cell for run in asked[12:]] == yaml.safe_load(Path("config.yaml").read_text())["scales"]["demo"][
+        "on_request"
+    ]["cells"]
 
 
 @slow

@@ -110,6 +110,21 @@ def test_killed_training_ends_bit_for_bit_like_an_undisturbed_one(tmp_path, inpu
     assert (killed / "rollouts.jsonl").read_text() == (calm / "rollouts.jsonl").read_text()
 
 
+@pytest.mark.slow
+def test_killed_lora_ends_bit_for_bit_like_an_undisturbed_one_with_whole_weights(tmp_path, inputs, policy_path):
+    spec, more = spec_of(steps=6, lora=4), ("--micro-rows=8", "--save-steps=2")
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    finish(start_verb(spec, calm, inputs, *more))
+    process = start_verb(spec, killed, inputs, *more)
+    wait_for((killed / "state" / "checkpoint-4" / "complete.json").exists, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert "resuming from step 4" in finish(start_verb(spec, killed, inputs, *more))
+    assert history(killed) == history(calm)
+    assert sha256(killed / "model" / "model.safetensors") == sha256(calm / "model" / "model.safetensors")
+    assert load_file(calm / "model" / "model.safetensors").keys() == load_file(policy_path / "model.safetensors").keys()
+
+
 def test_killed_in_a_later_pass_over_the_questions(tmp_path, inputs):
     """Twelve questions, two a step: the second pass begins after step 6."""
     spec, more = spec_of(steps=10), ("--micro-rows=8", "--save-steps=2")

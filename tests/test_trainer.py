@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import spec_of
 from probe import probe
+from safetensors.torch import load_file
 from test_policy import stock_inputs
 from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
@@ -18,6 +19,7 @@ from trl.trainer.utils import RepeatSampler
 from stgrpo.errors import UserError
 from stgrpo.policy.model import Policy, load_policy
 from stgrpo.records import Question
+from stgrpo.rl.adapters import merge_adapters
 from stgrpo.rl.groups import joint_advantages
 from stgrpo.rl.rewards import COMPONENTS
 from stgrpo.rl.rollouts import Rollouts, order_of_questions
@@ -217,6 +219,14 @@ def gradients(trainer: STGRPOTrainer) -> dict[str, Tensor]:
     return kept
 
 
+def compare_gradients(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    assert set(found) == set(expected)
+    largest = max(float(g.abs().max()) for g in expected.values())
+    assert largest > 1e-3, "no gradient, nothing compared"
+    for name, gradient in expected.items():
+        assert float((found[name] - gradient).abs().max()) < 1e-5 * max(1, largest), name
+
+
 @pytest.mark.parametrize("micro_rows", [16, 4])
 def test_one_variant_is_plain_grpo(setup: Setup, micro_rows: int):
     """M = 1, G = 8: loss and gradient of a computation that shares no code with the trainer."""
@@ -275,6 +285,163 @@ def test_dr_grpo_neither_divides_by_the_spread_nor_by_the_length(setup: Setup, m
     assert set(kept) == set(expected)
     for name, gradient in expected.items():
         assert float((kept[name] - gradient).abs().max()) < 1e-5 * max(1, largest), name
+
+
+def test_dr_grpo_without_std_only_keeps_grpo_s_mean(setup: Setup):
+    """M = 1, G = 8: rewards less their pool's mean, not divided; the mean over an answer's own tokens."""
+    spec = spec_of("none", 1, 8, algorithm="dr_grpo_no_std", steps=1, max_grad_norm=1e9, beta=0.2)
+    trainer = moved_away(setup.trainer(spec, 4, kind=Ragged))
+    start = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    kept = gradients(trainer)
+    trainer.train()
+    pools = trainer._components.sum(1).view(2, 8)
+    advantages = (pools - pools.mean(1, keepdim=True)).flatten()
+    torch.testing.assert_close(trainer.batch["advantages"], advantages, atol=1e-6, rtol=1e-5)
+    loss, expected, _ = independent_loss(setup, trainer, start, advantages)
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(loss, rel=1e-4)
+    compare_gradients(kept, expected)
+
+
+@pytest.mark.parametrize("micro_rows", [16, 4])
+def test_a_ratio_per_sequence_has_the_gradient_of_equation_3_as_printed(setup: Setup, micro_rows: int):
+    """M = 2, G = 4, by autograd on the product of an answer's token ratios: neither 1/|o| nor GSPO's root."""
+    spec = spec_of(ratio="sequence", steps=1, max_grad_norm=1e9, beta=0.2)
+    trainer = moved_away(setup.trainer(spec, micro_rows, kind=Ragged))
+    start = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    kept = gradients(trainer)
+    trainer.train()
+    answers, advantages = trainer.batch["completion_mask"], trainer.batch["advantages"]
+    logps, stock = stock_logps(setup, trainer, start)
+    reference, _ = stock_logps(setup, trainer, None)
+    token_ratios = torch.where(answers.bool(), torch.exp(logps - logps.detach()), 1.0)
+    ratio = token_ratios.prod(1)  # (R,), pi(o) / pi_old(o)
+    clipped = ratio.clamp(1 - spec.training.epsilon, 1 + spec.training.epsilon)
+    distance = reference.detach() - logps
+    kl = ((torch.exp(distance) - distance - 1) * answers).sum(1)  # (R,), of answers
+    loss = -(torch.minimum(ratio * advantages, clipped * advantages) - spec.training.beta * kl).mean()
+    loss.backward()
+    assert sorted(set(answers.sum(1).tolist())) == list(range(1, 9))
+    compare_gradients(kept, {name: p.grad for name, p in stock.named_parameters() if p.grad is not None})
+    logged = loss.item() - (advantages * (answers.sum(1) - 1)).mean().item()
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(logged, rel=1e-4), "-A |o| in place of -A"
+    _, per_token, _ = independent_loss(setup, trainer, start, advantages)
+    with pytest.raises(AssertionError):
+        compare_gradients(kept, per_token)
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "dr_grpo"])
+def test_advantages_per_variant_by_hand(setup: Setup, algorithm: str):
+    spec = spec_of(pool="variant", algorithm=algorithm, steps=1)
+    trainer = setup.trainer(spec, kind=Recorder)
+    trainer.train()
+    rewards, got = trainer._components.sum(1).tolist(), trainer.batch["advantages"]
+    for first in range(0, 16, 4):  # the four answers to one variant
+        values = rewards[first : first + 4]
+        mean = sum(values) / 4
+        std = (sum((v - mean) ** 2 for v in values) / 3) ** 0.5 + 1e-4 if algorithm == "grpo" else 1
+        by_hand = torch.tensor([(v - mean) / std for v in values])
+        torch.testing.assert_close(got[first : first + 4], by_hand, atol=1e-5, rtol=1e-5)
+    assert got.abs().max() > 0.05, "all rewards are equal, nothing compared"
+    written = torch.tensor([rollout.advantage for rollout in trainer.last_rollouts(1)])
+    torch.testing.assert_close(written, got)
+    pool = joint_advantages(trainer._components.sum(1).view(2, 2, 4), scale=algorithm == "grpo").flatten()
+    assert (got - pool).abs().max() > 0.05, "the pool of a group would be something else"
+
+
+def test_answers_sampled_from_variants_are_judged_on_the_original(setup: Setup):
+    """Policy and reference see the plain clip with its own prompt: loss and gradient of an independent computation."""
+    spec = spec_of(condition="original", steps=1, max_grad_norm=1e9, beta=0.2)
+    trainer = moved_away(setup.trainer(spec, 4, kind=Ragged))
+    start = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    kept = gradients(trainer)
+    trainer.train()
+    rows, clips = trainer.last_rows, trainer.batch["clip"]
+    plain = [
+        row.clip for row in setup.trainer(spec_of("none", 1, 8)).rollouts.rows([r.question.id for r in rows], 0, 0)
+    ]
+    assert len(set(map(id, clips))) == 2, "encoded once a question"
+    assert all(torch.equal(clip.pixels, other.pixels) for clip, other in zip(clips, plain, strict=True))
+    given = dict(trainer.passes)
+    assert given["generation"] == [id(row.clip) for row in rows]
+    assert not set(given["generation"]) & set(map(id, clips)), "sampled from the variants"
+    assert given["reference"] == list(map(id, clips))
+    video = (trainer.batch["prompt_ids"] == trainer.policy.video_token).sum(1).tolist()
+    assert video == [clip.tokens for clip in clips]
+    assert video != [row.clip.tokens for row in rows], "variants have fewer frames than the original"
+    loss, expected, _ = independent_loss(setup, trainer, start, trainer.batch["advantages"])
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(loss, rel=1e-4)
+    compare_gradients(kept, expected)
+
+
+def test_answers_are_the_same_whatever_they_are_judged_on(setup: Setup):
+    """The first step of two cells that differ in the condition: same variants, same answers, same rewards."""
+    texts = []
+    for condition in ("variant", "original"):
+        trainer = setup.trainer(spec_of(condition=condition, steps=1), kind=Recorder)
+        trainer.train()
+        texts.append([(r.question, r.variant, r.frames, r.text, r.rewards) for r in trainer.last_rollouts(1)])
+    assert texts[0] == texts[1]
+
+
+def test_the_entropy_that_is_logged_is_that_of_the_weights_used(setup: Setup):
+    entropies = []
+    for knobs in ({}, {"score_temperature": 0.02}):
+        trainer = setup.trainer(spec_of(steps=1, **knobs))
+        trainer.train()
+        entropies.append(trainer.state.log_history[0]["variants/entropy"])
+    assert entropies[0] > 0.9 > 0.5 > entropies[1] > 0  # scores are uniform in 0 to 1
+
+
+def test_uniform_selection_trains_without_scores(setup: Setup):
+    spec = spec_of(selection="uniform", scores=None, steps=1)
+    train(spec, Runtime(16, 100), setup.policy_path, setup.questions, {}, setup.folder)
+    row = json.loads((setup.folder / "train.jsonl").read_text())
+    assert "weight_entropy" not in row
+    assert 2 <= row["variant_frames"] <= 6
+
+
+def test_lora_trains_adapters_and_its_reference_is_the_policy_without_them(setup: Setup):
+    trainer = setup.trainer(spec_of(lora=4, steps=1, max_grad_norm=1e9, beta=0.2), 4, kind=Ragged)
+    learning = {name: p for name, p in trainer.model.named_parameters() if p.requires_grad}
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in learning.values():
+            weight += 0.05 * torch.randn(weight.shape, generator=generator)
+    core = trainer._core(trainer.model)
+    base, _ = load_policy(setup.policy_path).model.state_dict(), trainer.train()
+    assert trainer.ref_model is None
+    assert trainer.args.learning_rate == pytest.approx(1e-2), "ten times that of the spec"
+    layers = {name.split(".lora_")[0].split(".")[-1] for name in learning}
+    assert layers == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    assert all("language_model" in name for name in learning)
+    for name, value in core.state_dict().items():
+        if "lora_" not in name:
+            assert torch.equal(value, base[name.replace(".base_layer", "")]), name
+    reference, _ = stock_logps(setup, trainer, None)
+    answers = trainer.batch["completion_mask"].bool()
+    torch.testing.assert_close(trainer.batch["ref_per_token_logps"][answers], reference[answers], atol=1e-4, rtol=1e-4)
+    assert trainer.state.log_history[0]["kl"] > 1e-4, "the policy has adapters"
+    assert trainer.state.log_history[0]["grad_norm"] > 1e-3
+
+
+def test_published_weights_of_a_lora_are_whole(setup: Setup):
+    """W + alpha / rank * B A, alpha twice the rank, by hand from the last checkpoint's file."""
+    spec = spec_of(lora=4, steps=2)
+    trainer = train(spec, Runtime(16, 2), setup.policy_path, setup.questions, setup.scores, setup.folder)
+    checkpoint, out = setup.folder / "checkpoint-2", setup.folder / "model"
+    assert not (checkpoint / "model.safetensors").exists(), "adapters only"
+    merge_adapters(setup.policy_path, checkpoint, out)
+    saved, base = load_file(checkpoint / "adapter_model.safetensors"), load_policy(setup.policy_path).model
+    weights = base.state_dict()
+    for name in [name for name in saved if ".lora_A." in name]:
+        update = 2 * saved[name.replace("lora_A", "lora_B")] @ saved[name]
+        assert update.abs().max() > 1e-4, "it has learned"
+        weights[name.removeprefix("base_model.model.").replace(".lora_A", "")] += update
+    made = load_policy(out)
+    for name, value in made.model.state_dict().items():
+        torch.testing.assert_close(value, weights[name], atol=1e-6, rtol=1e-5)
+    assert made.tokenizer.get_vocab() == trainer.policy.tokenizer.get_vocab()
+    assert sorted(path.name for path in out.glob("*.safetensors")) == ["model.safetensors"]
 
 
 def moved(setup: Setup, precision: str, lr: float, steps: int) -> float:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +79,24 @@ def test_frames_of_a_segment_are_drawn_by_softmax():
     assert chisquare(observed).pvalue < 1e-9, "uniform draws would be noticed"
 
 
+def test_sharpened_frames_are_drawn_by_softmax_of_scores_over_the_temperature():
+    """exp(0, -1, 1.5, 0.5) = 1, 0.36788, 4.48169, 1.64872 at temperature 0.02; their sum is 7.49829."""
+    scores = [0.0, 0.9, -0.9, 0.0, 0.10, 0.08, 0.13, 0.11]  # the second of two segments is frames 4 to 7
+    by_hand = [0.13336, 0.04906, 0.59769, 0.21988]
+    assert importance_weights(scores[4:], 0.02).tolist() == pytest.approx(by_hand, abs=1e-5)
+    rng = np.random.default_rng(24)
+    found = Counter(weighted_frames(scores, 2, rng, 0.02)[1] for _ in range(10_000))
+    observed = [found[frame] for frame in range(4, 8)]
+    assert chisquare(observed, 10_000 * np.array(by_hand) / sum(by_hand)).pvalue > UNLIKELY
+    assert chisquare(observed, 10_000 * softmax(scores[4:])).pvalue < 1e-9, "the paper's own weights would be noticed"
+
+
+def test_a_temperature_of_one_changes_no_bit():
+    scores = [0.1, 0.3, 0.2]
+    raised = np.exp(np.array(scores) - 0.3)
+    assert np.array_equal(importance_weights(scores), raised / raised.sum())
+
+
 def test_segments_are_drawn_independently():
     rng = np.random.default_rng(21)
     found = Counter(weighted_frames([0.0, 0.0, 0.0, 0.0], 2, rng) for _ in range(10_000))
@@ -93,6 +112,12 @@ def test_entropy_is_the_mean_over_segments_of_two_frames_or_more():
     scores = [0.5, 0.1, 0.9, -0.4, 0.4]
     expected = np.mean([entropy(softmax(part), base=2) for part in (scores[1:3], scores[3:])])
     assert mean_entropy(scores, 3) == pytest.approx(expected)
+
+
+def test_entropy_is_that_of_the_sharpened_weights():
+    """Softmax of (0, 1) is 0.26894, 0.73106: its entropy is 0.83994 bits of one."""
+    assert mean_entropy([0.10, 0.12], 1, 0.02) == pytest.approx(0.83994, abs=1e-5)
+    assert mean_entropy([-1.0, 1.0], 1, 0.001) == 0.0, "a weight of e^-2000 is no number any more"
 
 
 def test_a_segment_of_three_is_measured_against_three():
@@ -123,8 +148,8 @@ def test_deterministic_variants_by_hand(frames: int, variants: int, expected: li
 def test_top_takes_the_first_best_frame_of_every_segment():
     """Segments of 16 / 3: frames 0-4, 5-9 and 10-15."""
     scores = [0.1, 0.7, 0.2, 0.7, 0.0, -0.9, -0.3, -0.2, -0.8, -0.5, 0.3, 0.3, 0.3, 0.3, 0.3, 0.4]
-    assert top_frames(scores, 3, np.random.default_rng(0)) == (1, 7, 15)
-    assert top_frames(scores[:4], 6, np.random.default_rng(0)) == (0, 1, 2, 3)
+    assert top_frames(scores, 3) == (1, 7, 15)
+    assert top_frames(scores[:4], 6) == (0, 1, 2, 3)
 
 
 def test_crops_by_their_distribution():
@@ -161,9 +186,11 @@ def draw(
     rule: VariantRule = RULE,
     selection: Selection = "weighted",
     number: int = 0,
+    **controls: Any,
 ) -> Variant:
-    scores = np.linspace(-0.5, 0.5, frames).tolist() if grouping.startswith("importance") else None
-    strategy = Strategy(grouping, selection, 2, rule)
+    scored = grouping.startswith("importance") and selection != "uniform"
+    scores = np.linspace(-0.5, 0.5, frames).tolist() if scored else None
+    strategy = Strategy(grouping, selection, 2, rule, **controls)
     return draw_variant(strategy, number, frames, scores, np.random.default_rng(seed))
 
 
@@ -190,6 +217,34 @@ def test_importance_needs_a_score_of_every_frame(scores: list[float] | None, fou
     with pytest.raises(ValueError, match=text):
         strategy = Strategy("importance+spatial", "weighted", 2, RULE)
         draw_variant(strategy, 0, 16, scores, np.random.default_rng(0))
+
+
+def test_uniform_selection_needs_no_scores_and_takes_any_frame_of_a_segment_as_often():
+    """K = 4 of 16 frames: segments of four; first and last of them are told apart, for all their frames at once."""
+    rule = VariantRule(min_frames=4, max_frames=4)
+    drawn = [draw(seed, "importance", rule=rule, selection="uniform").frames for seed in range(10_000)]
+    for segment in range(4):
+        found = Counter(frames[segment] for frames in drawn)
+        expected = range(4 * segment, 4 * segment + 4)
+        assert set(found) == set(expected)
+        assert chisquare([found[frame] for frame in expected]).pvalue > UNLIKELY
+
+
+def test_uniform_and_sharpened_variants_share_all_but_the_choice_in_a_segment():
+    other = 0
+    for seed in range(50):
+        paper = draw(seed)
+        for variant in (draw(seed, selection="uniform"), draw(seed, score_temperature=0.02)):
+            assert (variant.spatial, len(variant.frames)) == (paper.spatial, len(paper.frames))
+            other += variant.frames != paper.frames
+    assert other > 20
+
+
+@pytest.mark.parametrize("grouping", ["deterministic", "stochastic", "importance", "importance+spatial"])
+def test_one_identity_variant_is_the_clip_and_the_others_are_the_draws_they_were(grouping: Grouping):
+    for seed in range(50):
+        assert draw(seed, grouping, identity=True) == Variant(tuple(range(16)), None)
+        assert draw(seed, grouping, number=1, identity=True) == draw(seed, grouping, number=1)
 
 
 def test_deterministic_draws_nothing():

@@ -162,6 +162,34 @@ def test_forcing_one_file_rebuilds_its_table(clone: Path):
     assert jobs == ONE_CELL
 
 
+def test_a_control_is_made_when_it_is_asked_for(clone: Path):
+    cell = "results/smoke/cells/st-grpo-uniform/seed0/metrics.json"
+    assert planned(clone, cell) == {"train": 1, "evaluate": 1, "grade": 1}
+    shown = snakemake(clone, cell, "-n", "-p").stdout
+    assert "--scores" not in shown, "uniform selection waits for no scores"
+    assert "--scores" in snakemake(clone, cell.replace("uniform", "sharp"), "-n", "-p").stdout
+
+
+def test_table_6_is_made_when_it_is_asked_for_from_all_that_stands(clone: Path):
+    """Eight cells on request; the other three rows are cells of the scale."""
+    controls = {"train": 8, "evaluate": 8, "grade": 8, "tabulate": 1}
+    assert planned(clone, "results/table6.tex") == {**controls, "publish": 1}
+    assert planned(clone, "results/smoke/table6.csv") == controls
+
+
+def test_a_control_reruns_nothing_that_is_made_by_default(clone: Path, config: Path):
+    edit(config, "score_temperature: 0.02", "score_temperature: 0.05")
+    assert planned(clone) == {}
+    assert planned(clone, "results/smoke/cells/st-grpo-sharp/seed0/train.json") == {"train": 1}
+
+
+def test_an_unknown_control_is_named(clone: Path):
+    where = "results/smoke/cells/st-grpo-unifrom/seed0/metrics.json"
+    done = snakemake(clone, where, "-n")
+    lines = (done.stdout + done.stderr).splitlines()
+    assert f"{where}: scale 'smoke' has no cell 'st-grpo-unifrom'; did you mean 'st-grpo-uniform'?" in lines
+
+
 def test_comment_reruns_nothing(clone: Path, config: Path):
     edit(config, "\ncells:\n", "\n# a comment\ncells:\n")
     assert planned(clone) == {}

@@ -33,6 +33,6 @@ def run(args: Namespace) -> None:
         *text.room(trained, sum(job.steps is not None for job in left)),
         *text_size.storing(fetched, trained),
         *text_size.gpus(gpu.fits(experiment)),
-        *text.what_to_type(runs, f" --config scale={args.scale}" if args.scale else ""),
+        *text.what_to_type(experiment, runs, f" --config scale={args.scale}" if args.scale else ""),
     ]
     print("\n".join(lines))

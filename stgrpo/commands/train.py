@@ -107,7 +107,7 @@ def _lead(spec: TrainSpec, args: Namespace, start: Callable[[Path | None], None]
             if done < spec.steps:
                 attempts.out_of_time()
                 _say_goodbye(args.minutes, done, spec.steps, done - step_of(checkpoint))
-            _publish(spec, state, args.out, _provenance(spec, args, key, how, attempts))
+            _publish(spec, state, args, _provenance(spec, args, key, how, attempts))
         prune(state)
     print(f"wrote {args.out}/model and train.json after {spec.steps} steps")
 
@@ -243,9 +243,15 @@ def _scores(path: Path, questions: Sequence[Question]) -> Mapping[str, Sequence[
     return scores
 
 
-def _publish(spec: TrainSpec, state: Path, out: Path, block: dict[str, Any]) -> None:
+def _publish(spec: TrainSpec, state: Path, args: Namespace, block: dict[str, Any]) -> None:
     """Results appear whole, train.json last: with it, the training is done. The weights are the last checkpoint's."""
-    take_model(checkpoint_of(state, spec.steps), state / "model")
+    out, last = args.out, checkpoint_of(state, spec.steps)
+    if spec.lora:
+        from stgrpo.rl.adapters import merge_adapters
+
+        merge_adapters(args.policy, last, state / "model")
+    else:
+        take_model(last, state / "model")
     weights = {file.name: sha256(file) for file in sorted((state / "model").glob("*.safetensors"))}
     made = {"spec": spec.model_dump(), "weights": weights, "provenance": block}
     write_json(state / "model" / MADE_BY, made)

@@ -127,7 +127,8 @@ def room(setting: Setting) -> Iterator[Finding]:
     """The disk, against what the trainings need at their peak."""
     if not setting.work.trainings:
         return
-    ahead = [_again(run) for run in all_runs(setting.experiment) if (run.cell, run.seed) in setting.work.trainings]
+    runs = all_runs(setting.experiment, on_request=True)
+    ahead = [_again(run) for run in runs if (run.cell, run.seed) in setting.work.trainings]
     found = disk(setting.experiment, ahead)
     if found is None:
         yield Finding("note", "disk", "its peak is unknown until the policy to start from is there")

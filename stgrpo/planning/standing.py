@@ -72,13 +72,18 @@ class Run:
         return f"{self.folder}/metrics.json"
 
 
-def all_runs(experiment: Experiment) -> list[Run]:
+def all_runs(experiment: Experiment, on_request: bool = False) -> list[Run]:
     """Every cell and seed of the active scale, from the results in the working directory.
+
+    Args:
+        experiment: the configuration.
+        on_request: with the cells that are made only when asked for.
 
     Raises:
         UserError: a file of the results is damaged.
     """
-    return [_run(experiment, cell, seed) for cell, seed in runs_of(experiment, experiment.active.cells)]
+    cells = experiment.active.known_cells if on_request else experiment.active.cells
+    return [_run(experiment, cell, seed) for cell, seed in runs_of(experiment, cells)]
 
 
 def _run(experiment: Experiment, cell: str, seed: int) -> Run:

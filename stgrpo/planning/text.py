@@ -8,8 +8,10 @@ from stgrpo.config import Experiment, Need
 from stgrpo.planning.cost import ASSUMED, Left, longest_chain
 from stgrpo.planning.disk import Disk
 from stgrpo.planning.standing import Run, Standing
+from stgrpo.rules import Selection
 
 _WIDTH = 100
+_SELECTED: dict[Selection, str] = {"weighted": "importance", "top": "top-score", "uniform": "uniform"}
 _NUMERIC = frozenset("0123456789.,<=~- ")
 
 
@@ -128,7 +130,7 @@ def room(found: Disk | None, left: int) -> list[str]:
     ]
 
 
-def what_to_type(runs: Sequence[Run], flags: str) -> list[str]:
+def what_to_type(experiment: Experiment, runs: Sequence[Run], flags: str) -> list[str]:
     """The commands that go on from here; `flags` name another scale than the configured one."""
     again = next((run for run in runs if run.training and run.training.status == "stale"), None)
     again = again or next((run for run in runs if run.training), runs[0])
@@ -138,7 +140,11 @@ def what_to_type(runs: Sequence[Run], flags: str) -> list[str]:
         ["the rest, on Slurm", f"snakemake --profile slurm{flags}"],
     ]
     one = [["one cell again", f"snakemake {again.target} -R {rule}{flags}"]]
-    return ["", *aligned([*([] if _all_done(runs) else everything), *one])]
+    more = [
+        [f"{table}, on request", f"snakemake results/{table}.tex{flags}"]
+        for table in experiment.active.on_request.tables
+    ]
+    return ["", *aligned([*([] if _all_done(runs) else everything), *one, *more])]
 
 
 def size(count: int) -> str:
@@ -163,7 +169,7 @@ def _what_differs(run: Run) -> list[str]:
     if run.spec is None:
         return ["-"] * 4
     spec = run.spec
-    grouping = spec.grouping.replace("importance", "top-score") if spec.selection == "top" else spec.grouping
+    grouping = spec.grouping.replace("importance", _SELECTED[spec.selection])
     return [spec.algorithm, grouping, f"{spec.variants}x{spec.generations}", str(spec.steps)]
 
 

@@ -70,7 +70,8 @@ def eval_hashes(experiment: Experiment, cell: str, seed: int) -> list[str]:
 def table_spec(experiment: Experiment, name: str) -> TableSpec:
     """A table with the rows that have numbers at the active scale; the labels of the others are the omitted."""
     table, scale = experiment.tables[name], experiment.active
-    rows = [row for row in table.rows if (row.cell in scale.cells if row.cell else scale.comparable)]
+    cells = scale.shown_in(name)
+    rows = [row for row in table.rows if (row.cell in cells if row.cell else scale.comparable)]
     return TableSpec(
         name=name,
         scale=experiment.scale,
@@ -88,9 +89,9 @@ def table_spec(experiment: Experiment, name: str) -> TableSpec:
 
 
 def figure_spec(experiment: Experiment, name: str) -> FigureSpec:
-    """A figure with the cells that are trained at the active scale; a panel without any is left out."""
+    """A figure with the cells that are trained at the active scale, not on request; a panel without any is left out."""
     figure = experiment.figures[name]
-    trained = experiment.trainable
+    trained = [cell for cell in experiment.trainable if cell in experiment.active.cells]
     kept = [p.model_copy(update={"cells": [cell for cell in p.cells if cell in trained]}) for p in figure.panels]
     panels = [panel for panel in kept if panel.cells]
     return FigureSpec(

@@ -1,7 +1,8 @@
 """Checkpoints that are resumed only when they are whole, and the history that goes with them.
 
 A checkpoint holds the whole weights, as save_pretrained writes them, with the tokenizer, whatever engine trained; what
-else is in it depends on the engine. The one of the last step is what is published.
+else is in it depends on the engine. The one of the last step is what is published. With LoRA it holds the adapters
+only, and to be published they are added to the weights.
 """
 
 import shutil

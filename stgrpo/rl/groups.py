@@ -9,7 +9,8 @@ EPS = 1e-4  # added to the standard deviation, as Video-R1 and TRL do
 def joint_advantages(rewards: Tensor, scale: bool = True) -> Tensor:
     """Normalise over all M * G answers of a question (paper Eq. 4).
 
-    The trainer leaves this to TRL, whose groups are the same M * G adjacent rows; the tests hold TRL against it.
+    The trainer leaves this to TRL, whose groups are the same M * G adjacent rows; the tests hold TRL against it. If a
+    cell's pool is the variant, the trainer calls it with each variant as a question of its own, (Q * M, 1, G).
 
     Args:
         rewards: (Q, M, G).

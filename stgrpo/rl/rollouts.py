@@ -38,7 +38,11 @@ def order_of_questions(ids: Sequence[str], spec: TrainSpec) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One answer to be generated: generation `answer` of variant `number` of a question."""
+    """One answer to be generated: generation `answer` of variant `number` of a question.
+
+    It is sampled from `clip` and `prompt`, and judged by policy and reference on `judged_clip` and `judged_prompt`:
+    the same, unless the cell's condition is the original video.
+    """
 
     question: Question
     number: int
@@ -46,6 +50,8 @@ class Row:
     variant: Variant
     clip: Clip
     prompt: list[int]
+    judged_clip: Clip
+    judged_prompt: list[int]
     key: int
 
 
@@ -62,7 +68,9 @@ class Rollouts:
     ) -> None:
         self.spec, self.policy = spec, policy
         self.questions, self.scores, self.reader = questions, scores, reader
-        self.strategy = Strategy(spec.grouping, spec.selection, spec.variants, spec.training.variant)
+        self.strategy = Strategy(
+            spec.grouping, spec.selection, spec.variants, spec.training.variant, spec.score_temperature, spec.identity
+        )
 
     def rows(self, ids: Sequence[str], step: int, first: int) -> list[Row]:
         """The rows of one rank's batch.
@@ -74,13 +82,20 @@ class Rollouts:
         """
         made: dict[tuple[str, int], tuple[Variant, Clip, list[int]]] = {}
         frames = {name: self._frames(name) for name in dict.fromkeys(ids)}
+        judged = (
+            {name: self._shown(name, clip) for name, clip in frames.items()}
+            if self.spec.condition == "original"
+            else {}
+        )
         rows = []
         for position, name in enumerate(ids, first):
             number, answer = divmod(position % self.spec.group, self.spec.generations)
             if (name, number) not in made:
                 made[name, number] = self._variant(name, frames[name], number, step)
+            variant, clip, prompt = made[name, number]
             row_key = key("answer", self.spec.seed, step, name, number, answer)
-            rows.append(Row(self.questions[name], number, answer, *made[name, number], row_key))
+            on = judged.get(name, (clip, prompt))
+            rows.append(Row(self.questions[name], number, answer, variant, clip, prompt, *on, row_key))
         return rows
 
     def _frames(self, name: str) -> np.ndarray:
@@ -89,5 +104,9 @@ class Rollouts:
     def _variant(self, name: str, frames: np.ndarray, number: int, step: int) -> tuple[Variant, Clip, list[int]]:
         rng = np.random.default_rng(key("variant", self.spec.seed, step, name, number))
         variant = draw_variant(self.strategy, number, len(frames), self.scores.get(name), rng)
-        clip = make_clip(variant.apply(frames))
-        return variant, clip, self.policy.prompt_ids(render(self.questions[name], self.spec.prompt), clip)
+        return variant, *self._shown(name, variant.apply(frames))
+
+    def _shown(self, name: str, frames: np.ndarray) -> tuple[Clip, list[int]]:
+        """A question about (K, H, W, 3) frames; the prompt is as long as they are many."""
+        clip = make_clip(frames)
+        return clip, self.policy.prompt_ids(render(self.questions[name], self.spec.prompt), clip)

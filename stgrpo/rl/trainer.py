@@ -23,8 +23,10 @@ Deviations from the paper and readings of what it leaves open, as built; the num
     none, VSI-Bench the mean of its eight tasks, VideoMMMU the micro average of its three tracks, MMVU its multiple
     choice by bare letters. Of an answer without tags all that follows the thinking is read; Video-R1 reads the whole.
 
+The controls of Table 6 turn some of these around, one a cell: `rules.Controls`.
+
 Overridden, and why:
-- `_generate_and_score_completions`: gives every row its variant's clip.
+- `_generate_and_score_completions`: gives every row the clip that it is judged on, and pools by variant if asked to.
 - `_calculate_rewards`: logs the spread inside the groups.
 - `_get_per_token_logps_and_entropies`: stock TRL computes log-probabilities without the video, and says nothing.
 - `_compute_loss`: picks up the clips of the micro-batch.
@@ -53,8 +55,9 @@ from stgrpo.policy.model import Policy, embed
 from stgrpo.policy.sampling import KeyedSampler
 from stgrpo.policy.vision import speed_up_on_cpu
 from stgrpo.records import Rollout
+from stgrpo.rl.adapters import LEARNING_RATE, bare, lora
 from stgrpo.rl.checkpoints import checkpoint_of, layout, mark_complete
-from stgrpo.rl.groups import spread
+from stgrpo.rl.groups import joint_advantages, spread
 from stgrpo.rl.rewards import COMPONENTS
 from stgrpo.rl.rollouts import Rollouts, Row, order_of_questions
 from stgrpo.rl.whole import whole_model
@@ -62,7 +65,7 @@ from stgrpo.specs import TrainSpec
 from stgrpo.variants.temporal import mean_entropy
 
 # TRL's loss_type and scale_rewards of an algorithm. Dr.GRPO divides by a constant length and not by the spread.
-_LOSSES = {"grpo": ("grpo", "group"), "dr_grpo": ("dr_grpo", "none")}
+_LOSSES = {"grpo": ("grpo", "group"), "dr_grpo": ("dr_grpo", "none"), "dr_grpo_no_std": ("grpo", "none")}
 
 
 def trainer_config(
@@ -102,10 +105,11 @@ def trainer_config(
         top_p=training.top_p,
         beta=training.beta,
         epsilon=training.epsilon,
-        loss_type=loss_type,
+        loss_type="luspo" if spec.ratio == "sequence" else loss_type,  # see rules.Controls
+        importance_sampling_level=spec.ratio,
         scale_rewards=scale_rewards,
         use_bias_correction_kl=False,
-        learning_rate=training.learning_rate,
+        learning_rate=training.learning_rate * (LEARNING_RATE if spec.lora else 1),
         lr_scheduler_type="constant",
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
@@ -151,6 +155,7 @@ class STGRPOTrainer(GRPOTrainer):
             train_dataset=Dataset.from_dict({"prompt": order_of_questions(list(rollouts.questions), spec)}),
             processing_class=policy.tokenizer,
             rollout_func=_rollout,
+            peft_config=lora(spec.lora),
         )
         if self.ref_model is not None:
             speed_up_on_cpu(self._core(self.ref_model))
@@ -160,13 +165,21 @@ class STGRPOTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         first = self.accelerator.process_index * len(inputs)
         self.last_rows = self.rollouts.rows([row["prompt"] for row in inputs], self.state.global_step, first)
-        self._clips = [row.clip for row in self.last_rows]
+        self._clips = [row.judged_clip for row in self.last_rows]
         scored = [{**given, "question": row.question} for given, row in zip(inputs, self.last_rows, strict=True)]
         output = super()._generate_and_score_completions(scored)
-        self._components = self._components[first : first + len(inputs)]  # this rank's
+        mine = slice(first, first + len(inputs))  # this rank's of all ranks' rows
+        if self.spec.pool == "variant":
+            output["advantages"] = self._within_variants()[mine]
+        self._components = self._components[mine]
         self._advantages = output["advantages"]
         output["clip"] = self._clips  # a plain list: TRL shuffles and splits it with the tensors
         return output
+
+    def _within_variants(self) -> Tensor:
+        """Advantages (all rows,) relative to the G rewards of an answer's own variant."""
+        rewards = self._components.sum(1).view(-1, 1, self.spec.generations)  # (Q * M, 1, G)
+        return joint_advantages(rewards, scale=_LOSSES[self.spec.algorithm][1] == "group").flatten()
 
     def last_rollouts(self, step: int) -> list[Rollout]:
         """The answers of this rank's last generation, readable."""
@@ -188,8 +201,8 @@ class STGRPOTrainer(GRPOTrainer):
         ]
 
     def _core(self, model: Any) -> Any:
-        """The model without what accelerate wraps around it."""
-        return self.accelerator.unwrap_model(model)
+        """The model without what accelerate and LoRA wrap around it."""
+        return bare(self.accelerator.unwrap_model(model))
 
     def _autocast(self, reuse: bool = False) -> Any:
         """Products in bf16 where the spec wants that; the weights stay in float32.
@@ -205,7 +218,7 @@ class STGRPOTrainer(GRPOTrainer):
         sampler = KeyedSampler([row.key for row in rows], self.spec.training.temperature, self.spec.training.top_p)
         bf16 = self.spec.training.precision == "bf16"
         with whole_model(self.model_wrapped, self.accelerator, bf16) as core, self._autocast(reuse=True):
-            policy = Policy(core, self.policy.tokenizer)
+            policy = Policy(bare(core), self.policy.tokenizer)
             prompts, clips = [row.prompt for row in rows], [row.clip for row in rows]
             return generate(policy, prompts, clips, sampler, self.spec.training.max_tokens)
 
@@ -259,9 +272,13 @@ class STGRPOTrainer(GRPOTrainer):
         metrics["variants/frames"].append(sum(len(row.variant.frames) for row in shown) / len(shown))
         if self.spec.scores is not None:
             scored = [(self.rollouts.scores[row.question.id], len(row.variant.frames)) for row in shown]
-            metrics["variants/entropy"].append(sum(mean_entropy(*pair) for pair in scored) / len(scored))
+            shares = [mean_entropy(*pair, self.spec.score_temperature) for pair in scored]
+            metrics["variants/entropy"].append(sum(shares) / len(shares))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self.spec.lora:  # adapters keep their names
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
         core = self._core(model or self.model)
         saved = type(core).from_pretrained(resume_from_checkpoint, dtype=core.dtype)
         core.load_state_dict(saved.state_dict())
@@ -295,4 +312,4 @@ def _rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:
     """TRL's hook for generation; the rows were laid out before TRL was asked."""
     rows = trainer.last_rows
     completions = trainer.answer(rows)
-    return {"prompt_ids": [row.prompt for row in rows], "completion_ids": completions, "logprobs": None}
+    return {"prompt_ids": [row.judged_prompt for row in rows], "completion_ids": completions, "logprobs": None}

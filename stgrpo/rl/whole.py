@@ -2,7 +2,8 @@
 
 TRL would gather the weights as they are: at 7 B parameters in float32 33 GB on every GPU, beside 17 GB of autocast's
 bf16 copies of them. The copy here holds what autocast would make anyway, the matrices in bf16, and the rest as it is:
-18 GB, and the same numbers.
+18 GB, and the same numbers. With adapters TRL's way is taken: no gradients, moments and reference of the weights stand
+beside them.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import nn
 from transformers.initialization import no_init_weights
 from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
@@ -29,13 +31,13 @@ def whole_model(wrapped: Any, accelerator: Any, bf16: bool) -> Iterator[Any]:
         accelerator: of the trainer.
         bf16: whether products are computed in bf16.
     """
-    plugin = accelerator.state.deepspeed_plugin
-    if plugin is not None and plugin.hf_ds_config.is_zero3():
-        yield _copy(accelerator.unwrap_model(wrapped), plugin.hf_ds_config, bf16)
+    plugin, core = accelerator.state.deepspeed_plugin, accelerator.unwrap_model(wrapped)
+    if plugin is not None and plugin.hf_ds_config.is_zero3() and not isinstance(core, PeftModel):
+        yield _copy(core, plugin.hf_ds_config, bf16)
         return
     unwrapped: Any = unwrap_model_for_generation(wrapped, accelerator)  # switches gradient checkpointing off meanwhile
-    with unwrapped as core:
-        yield core
+    with unwrapped as model:
+        yield model
 
 
 @torch.no_grad()

@@ -28,29 +28,32 @@ def segments(frames: int, count: int) -> list[range]:
     return [range(k * frames // count, (k + 1) * frames // count) for k in range(count)]
 
 
-def importance_weights(scores: Sequence[float]) -> np.ndarray:
-    """Probabilities of the frames of one segment: softmax of the raw cosine (paper Eq. 5)."""
-    raised = np.exp(np.asarray(scores, np.float64) - np.max(scores))
+def importance_weights(scores: Sequence[float], temperature: float = 1.0) -> np.ndarray:
+    """Probabilities of the frames of one segment: softmax of the cosine, raw at temperature 1 (paper Eq. 5)."""
+    raised = np.exp((np.asarray(scores, np.float64) - np.max(scores)) / temperature)
     return raised / raised.sum()
 
 
-def weighted_frames(scores: Sequence[float], count: int, rng: np.random.Generator) -> tuple[int, ...]:
-    """One frame of every segment, drawn by Eq. 5; ascending."""
+def weighted_frames(
+    scores: Sequence[float], count: int, rng: np.random.Generator, temperature: float = 1.0
+) -> tuple[int, ...]:
+    """One frame of every segment, drawn by Eq. 5; ascending. Equal scores draw uniformly."""
     parts = segments(len(scores), min(count, len(scores)))
-    return tuple(int(rng.choice(part, p=importance_weights([scores[f] for f in part]))) for part in parts)
+    return tuple(int(rng.choice(part, p=importance_weights([scores[f] for f in part], temperature))) for part in parts)
 
 
-def top_frames(scores: Sequence[float], count: int, rng: np.random.Generator) -> tuple[int, ...]:
+def top_frames(scores: Sequence[float], count: int) -> tuple[int, ...]:
     """The best frame of every segment, the first of equals; variants then differ by `count` (paper Table 5)."""
     parts = segments(len(scores), min(count, len(scores)))
     return tuple(max(part, key=lambda frame: scores[frame]) for part in parts)
 
 
-def mean_entropy(scores: Sequence[float], count: int) -> float:
+def mean_entropy(scores: Sequence[float], count: int, temperature: float = 1.0) -> float:
     """Entropy of Eq. 5's weights over the largest it could be, mean over the segments: 1 is uniform sampling."""
     shares = []
     for part in segments(len(scores), min(count, len(scores))):
         if len(part) > 1:
-            weights = importance_weights([scores[f] for f in part])
+            weights = importance_weights([scores[f] for f in part], temperature)
+            weights = weights[weights > 0]  # a sharp one may be too small for a float
             shares.append(-(weights * np.log(weights)).sum() / np.log(len(part)))
     return float(np.mean(shares)) if shares else 1.0

@@ -42,10 +42,10 @@ try:
         read_reported(Path(REPORTED_TABLE), contents.table_spec(EXPERIMENT, table))
     for word in sys.argv[1:]:
         cell = re.match(r"results/[^/]+/cells/([^/]+)/", word)
-        if cell and cell[1] not in EXPERIMENT.active.cells:
+        if cell and cell[1] not in EXPERIMENT.active.known_cells:
             raise UserError(
                 f"{word}: scale '{EXPERIMENT.scale}' has no cell '{cell[1]}'; "
-                + suggest(cell[1], EXPERIMENT.active.cells)
+                + suggest(cell[1], EXPERIMENT.active.known_cells)
             )
 except UserError as error:
     raise WorkflowError(str(error)) from None
@@ -180,7 +180,7 @@ def train_spec(wildcards):
 
 def scores_of_cell(wildcards):
     """Frame scores, for the cells that draw frames by importance."""
-    if specs.needs_scores(EXPERIMENT.cell(wildcards.cell).grouping):
+    if specs.needs_scores(EXPERIMENT.cell(wildcards.cell)):
         return {"scores": "results/<scale>/scores/train.parquet"}
     return {}
 
@@ -218,7 +218,7 @@ def examined():
 
 
 def runs():
-    """Every cell and seed of the active scale."""
+    """Every cell and seed of the active scale, but for those that are made on request."""
     return contents.runs_of(EXPERIMENT, EXPERIMENT.active.cells)
 
 

@@ -56,7 +56,7 @@ rule publish:
     log:
         "results/<scale>/logs/publish-{result}-{form}.log",
     wildcard_constraints:
-        result=one_of([*EXPERIMENT.active.tables, *EXPERIMENT.active.figures]),
+        result=one_of([*EXPERIMENT.active.known_tables, *EXPERIMENT.active.figures]),
         form="tex|csv|pdf|png",
     localrule: True
     params:
