@@ -1,11 +1,13 @@
-"""Real steps at the dimensions of Qwen2.5-VL, random weights, one GPU: seconds by phase and the peak of memory in each.
+"""Real steps at the dimensions of Qwen2.5-VL, random weights, one GPU: seconds by phase, and memory beside its plan.
 
 Usage: python scripts/paper_step.py 3b [CELL ...] [--steps 2] [--micro-rows 4] [--max-tokens 768] [--work FOLDER]
 
 Every cell (default: grpo st-grpo) is trained at scale paper's own values: 4 questions x 8 answers a step on real mp4
 files, 16 frames of 420 x 224, float32 weights, products in bf16, gradient checkpointing, and a reference model. Random
-weights never end an answer, so all of them have `--max-tokens` tokens: the most that a step can cost. No checkpoint is
-written. Without a GPU the size `tiny` shows that the script works.
+weights never end an answer, so all of them have `--max-tokens` tokens: the most that a step can cost. They earn nothing
+either, so the format's reward is drawn by lot: without it every gradient would be zero. No checkpoint is written.
+The plan is that of `stgrpo plan` (stgrpo/planning/memory.py) for these prompts, without its allowance for what is not
+a tensor. Without a GPU the size `tiny` shows that the script works.
 """
 
 import argparse
@@ -28,6 +30,8 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from stgrpo.demo import world
 from stgrpo.demo.policy import make_tokenizer
 from stgrpo.loading import read_experiment
+from stgrpo.planning.dimensions import Dimensions
+from stgrpo.planning.memory import Engine, Load, Memory, plan_training
 from stgrpo.prompts import LETTERS, lettered
 from stgrpo.records import Question
 from stgrpo.rl.rewards import COMPONENTS
@@ -50,11 +54,12 @@ VISION = {
 
 
 class Meter:
-    """Seconds and peak memory of phases that do not overlap."""
+    """Seconds and peak memory of phases that do not overlap, and the largest batch that was laid out."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.peak: dict[str, int] = defaultdict(int)
+        self.prompt = self.patches = self.clips = self.trained = 0
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -76,9 +81,26 @@ class Meter:
         @wraps(original)
         def timed(*args: Any, **kwargs: Any) -> Any:
             with self.phase(name()):
-                return original(*args, **kwargs)
+                result = original(*args, **kwargs)
+            if owner is Rollouts:
+                self._look(result)
+            if owner is torch.optim.AdamW:
+                self.trained = sum(p.numel() for group in args[0].param_groups for p in group["params"])
+            return result
 
         setattr(owner, method, timed)
+
+    def _look(self, rows: list[Any]) -> None:
+        self.prompt = max(self.prompt, *(len(row.prompt) for row in rows))
+        self.patches = max(self.patches, *(len(row.clip.pixels) for row in rows))
+        self.clips = max(self.clips, len({id(row.clip) for row in rows}))
+
+    def plan(self, model: Dimensions, spec: TrainSpec, micro_rows: int) -> Memory:
+        """What the arithmetic says of these batches."""
+        training = spec.training
+        load = Load(training.answers_per_step, self.prompt, training.max_tokens, self.clips, self.patches)
+        adapters = self.trained if spec.lora else None
+        return plan_training(model, load, Engine(1, "ddp", micro_rows, reference=not spec.lora, trained=adapters))
 
 
 def main() -> None:
@@ -100,7 +122,9 @@ def main() -> None:
             spec = train_spec(read_experiment("paper"), cell, 0)
             training = spec.training.model_copy(update={"max_tokens": args.max_tokens})
             spec = spec.model_copy(update={"steps": args.steps, "training": training})
-            _report(cell, spec, args.micro_rows, *_train(spec, args.micro_rows, work, videos))
+            meter, rows = _train(spec, args.micro_rows, work, videos)
+            plan = meter.plan(Dimensions.read(work / "policy" / "config.json"), spec, args.micro_rows)
+            _report(cell, spec, args.micro_rows, meter, plan, rows)
 
 
 def _train(spec: TrainSpec, micro_rows: int, work: Path, videos: list[Path]) -> tuple[Meter, list[dict[str, Any]]]:
@@ -136,20 +160,27 @@ def _train(spec: TrainSpec, micro_rows: int, work: Path, videos: list[Path]) -> 
     return meter, rows
 
 
-def _report(cell: str, spec: TrainSpec, micro_rows: int, meter: Meter, rows: list[dict[str, Any]]) -> None:
+def _report(
+    cell: str, spec: TrainSpec, micro_rows: int, meter: Meter, plan: Memory, rows: list[dict[str, Any]]
+) -> None:
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     size = f"{spec.training.answers_per_step} answers a step, {micro_rows} in one pass"
     print(f"\n{cell}: {size}; torch {torch.__version__}, {where}")
-    print(f"{'phase':26} {'s a step, by step':32} {'peak GB':>8}")
+    sizes = f"prompts of up to {meter.prompt} tokens, {meter.clips} clips of up to {meter.patches} patches"
+    print(f"{sizes}, answers of up to {spec.training.max_tokens}")
+    print(f"{'phase':26} {'s a step, by step':24} {'peak GiB':>9} {'planned':>8}")
     for name, seconds in meter.seconds.items():
         calls = len(seconds) // spec.steps
         by_step = [sum(seconds[i * calls : (i + 1) * calls]) for i in range(spec.steps)]
-        print(f"{name:26} {'  '.join(f'{s:.2f}' for s in by_step):32} {meter.peak[name] / 1e9:8.2f}")
+        parts = plan.phases.get(name)
+        planned = f"{(sum(parts.values()) - parts['allowance']) / 2**30:8.1f}" if parts else ""
+        print(f"{name:26} {'  '.join(f'{s:.2f}' for s in by_step):24} {meter.peak[name] / 2**30:9.1f} {planned}")
     for row in rows:
         kept = ("loss", "grad_norm", "kl", "answer_tokens", "variant_frames", "seconds")
         print(f"step {row['step']}: " + ", ".join(f"{name} {row[name]:.4g}" for name in kept))
     if torch.cuda.is_available():
-        print(f"reserved at most {torch.cuda.max_memory_reserved() / 1e9:.2f} GB", flush=True)
+        reserved, whole = torch.cuda.max_memory_reserved() / 2**30, plan.peak / 2**30
+        print(f"reserved at most {reserved:.1f} GiB, planned with the allowance {whole:.1f} GiB", flush=True)
         torch.cuda.empty_cache()
 
 
