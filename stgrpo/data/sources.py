@@ -55,7 +55,7 @@ def fetch(source: Source, hub: Path, target: Path) -> list[dict[str, Any]]:
     if not listed:
         raise UserError(f"{repository}: no file matches {' '.join(source.patterns)}")
     for entry in listed:
-        if _leaves_folder(entry["path"]):
+        if leaves_folder(entry["path"]):
             raise UserError(f"{repository / MANIFEST}: '{entry['path']}' points outside its folder; make the hub again")
         path = target / entry["path"]
         if not _matches(path, entry):
@@ -81,7 +81,7 @@ def unpack(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as opened:
             members = [m for m in opened.infolist() if not m.is_dir()]
             for member in members:  # all are checked before one is written
-                _check_inside(archive, member)
+                check_inside(archive, member)
             for member in members:
                 path = folder / member.filename
                 if path.is_file() and path.stat().st_size == member.file_size and _crc32(path) == member.CRC:
@@ -92,14 +92,20 @@ def unpack(archive: Path, folder: Path) -> None:
         raise UserError(f"{archive}: damaged archive ({error}); remove it and run again") from None
 
 
-def _check_inside(archive: Path, member: zipfile.ZipInfo) -> None:
+def check_inside(archive: Path | str, member: zipfile.ZipInfo) -> None:
+    """Refuse an archive with a member that would leave its folder.
+
+    Raises:
+        UserError: it points outside, or is a link.
+    """
     is_link = (member.external_attr >> 16) & 0o170000 == _LINK
-    if _leaves_folder(member.filename) or is_link:
+    if leaves_folder(member.filename) or is_link:
         what = "is a link" if is_link else "points outside its folder"
         raise UserError(f"{archive}: member '{member.filename}' {what}; nothing was unpacked; check its origin")
 
 
-def _leaves_folder(name: str) -> bool:
+def leaves_folder(name: str) -> bool:
+    """Whether a path would lead out of the folder that it is joined to."""
     path = PurePosixPath(name.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts
 
