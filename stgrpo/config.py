@@ -38,6 +38,17 @@ class Questions(Frozen):
     source: str = Field(description="a name in workflow/resources/sources.csv")
     count: int = Field(ge=1, description="questions drawn from the corpus")
     seed: int = Field(ge=0, description="of that draw")
+    reserve: int | None = Field(
+        default=None,
+        ge=0,
+        description="how many more may be looked at, for those whose videos cannot be used; only these videos are "
+        "fetched; null: all",
+    )
+    apart_from: str | None = Field(
+        default=None,
+        description="a name in workflow/resources/sources.csv: rows of PerceptionTest's validation set, whose videos "
+        "no training question may show",
+    )
 
 
 class Corpus(Frozen):
