@@ -108,6 +108,17 @@ def read_questions(
     return questions, aside
 
 
+def of_perceptiontest(video: str) -> str | None:
+    """The name that PerceptionTest gives a video of the corpus; None for one of another origin.
+
+    Its videos stand in a folder of its name, and LLaVA-Video-178K has folders of them too (`0_30_s_perceptiontest`).
+    Names alone say nothing: CLEVRER has a `video_10007` as well.
+    """
+    path = Path(video)
+    ours = any("perception" in folder.lower() for folder in path.parts[:-1])
+    return path.stem if ours else None
+
+
 def _until_reserve(order: list[int], usable: Sequence[int], draw: Questions) -> list[int]:
     """The beginning of an order that holds as many usable records as may be looked at."""
     if draw.reserve is None:
