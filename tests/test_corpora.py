@@ -1,5 +1,6 @@
 """Rows of the training corpus -> questions, and files that come by a link or a copy."""
 
+import csv
 import errno
 import json
 import os
@@ -7,14 +8,18 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from stgrpo.commands.prepare import prepare
 from stgrpo.config import Questions
 from stgrpo.data.video_r1 import RECORDS, choose, read_questions
 from stgrpo.errors import UserError, VideoError
-from stgrpo.files import link_or_copy
+from stgrpo.files import link_or_copy, read_records
 from stgrpo.records import Question, SetAside
 from stgrpo.rl.checkpoints import take_model
+from stgrpo.rules import FrameRule
+from stgrpo.specs import PrepareSpec
 
 
 def row(**more: Any) -> dict[str, Any]:
@@ -246,6 +251,30 @@ def test_a_reserve_that_is_too_small_says_so(tmp_path: Path):
         f"{tmp_path / RECORDS}: 9 of 10 questions, because 4 of those chosen cannot be used, the first because: "
         f"{tmp_path / str(order[0])}.mp4: no such file; raise questions.reserve = 3 in config.yaml"
     )
+
+
+def test_training_shows_no_video_that_perceptiontest_examines(tmp_path: Path, questions: list[Question]):
+    """By name, in folders of PerceptionTest's only; the root of everything may be called as it likes."""
+    corpus, rows = tmp_path / "perception-lab/corpus", tmp_path / "rows"
+    paths = (
+        "PerceptionTest/video_1.mp4",
+        "PerceptionTest/video_2.mp4",
+        "LLaVA-Video-178K/0_30_s_perceptiontest/video_1.mp4",
+        "CLEVRER/train_videos/video_1.mp4",
+    )
+    for path, question in zip(paths, questions, strict=False):
+        link_or_copy(Path(question.video), corpus / path)
+    (corpus / RECORDS).write_text(json.dumps([row(problem_id=i, path=f"./{path}") for i, path in enumerate(paths)]))
+    (rows / "mc_question_val").mkdir(parents=True)
+    pd.DataFrame([{"video_name": "video_1"}]).to_parquet(rows / "mc_question_val/validation-00000-of-00001.parquet")
+    spec = PrepareSpec(name="train", frames=FrameRule(), draw=Questions(source="video-r1", count=10, seed=0))
+    out, aside = tmp_path / "train.jsonl", tmp_path / "aside.csv"
+    prepare(spec, corpus, out, aside, apart_from=rows)
+    assert {question.id for question in read_records(out, Question)} == {"video-r1-1", "video-r1-3"}
+    with aside.open(newline="") as lines:
+        found = {line["row"]: line["reason"] for line in csv.DictReader(lines)}
+    reason = "also in PerceptionTest's validation set, which the policy is examined on"
+    assert found == {f"{RECORDS}[{i}]": f"{corpus / paths[i]}: {reason}" for i in (0, 2)}
 
 
 def ids(folder: Path, count: int, seed: int) -> list[str]:

@@ -1,6 +1,7 @@
 """PerceptionTest's multiple choice on the validation videos (rules: lmms-eval 0.7.3, `tasks/perceptiontest/val`).
 
-On disk: `mc_question_val/*.parquet` and `videos/<video_name>.mp4` or .MP4. The score is the micro average over all questions.
+On disk: `mc_question_val/*.parquet` and `videos/<video_name>.mp4` or .MP4. The score is the micro average over all
+questions.
 """
 
 import re

@@ -1,6 +1,7 @@
 """VideoMME without subtitles: four options, three durations (rules: lmms-eval 0.7.3, `tasks/videomme`).
 
-On disk: `videomme/*.parquet` and `data/<videoID>.mp4`, some of them .MP4 or .mkv. The score is the micro average over all questions.
+On disk: `videomme/*.parquet` and `data/<videoID>.mp4`, some of them .MP4 or .mkv. The score is the micro
+average over all questions.
 """
 
 from collections.abc import Iterator

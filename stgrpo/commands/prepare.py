@@ -46,7 +46,7 @@ def prepare(spec: PrepareSpec, source: Path, out: Path, set_aside: Path, apart_f
     if spec.draw is not None:
         examined = perceptiontest.video_names(apart_from) if apart_from else frozenset()
         with FrameReader() as reader, Progress(spec.draw.count, "question") as progress:
-            check = _checked(reader, spec.frames, progress, examined)
+            check = _checked(reader, spec.frames, progress, source, examined)
             questions, aside = video_r1.read_questions(source, spec.draw, check)
     else:
         questions, aside = _benchmark(spec, source)
@@ -86,12 +86,12 @@ def _flaw(reader: FrameReader, video: str, rule: FrameRule) -> str | None:
 
 
 def _checked(
-    reader: FrameReader, rule: FrameRule, progress: Progress, examined: frozenset[str]
+    reader: FrameReader, rule: FrameRule, progress: Progress, source: Path, examined: frozenset[str]
 ) -> Callable[[str], None]:
     """A check that raises VideoError, and counts the videos that pass."""
 
     def check(video: str) -> None:
-        if video_r1.of_perceptiontest(video) in examined:
+        if video_r1.of_perceptiontest(Path(video).relative_to(source)) in examined:
             raise VideoError(f"{video}: also in PerceptionTest's validation set, which the policy is examined on")
         reader.read(video, rule)
         progress.update()

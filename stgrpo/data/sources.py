@@ -105,7 +105,7 @@ def check_inside(archive: Path | str, member: zipfile.ZipInfo) -> None:
 
 
 def leaves_folder(name: str) -> bool:
-    """Whether a path would lead out of the folder that it is joined to."""
+    """Whether a name that came from elsewhere points out of the folder that it belongs in."""
     path = PurePosixPath(name.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts
 

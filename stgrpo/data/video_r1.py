@@ -108,15 +108,16 @@ def read_questions(
     return questions, aside
 
 
-def of_perceptiontest(video: str) -> str | None:
+def of_perceptiontest(video: Path) -> str | None:
     """The name that PerceptionTest gives a video of the corpus; None for one of another origin.
 
     Its videos stand in a folder of its name, and LLaVA-Video-178K has folders of them too (`0_30_s_perceptiontest`).
     Names alone say nothing: CLEVRER has a `video_10007` as well.
+
+    Args:
+        video: path inside the corpus.
     """
-    path = Path(video)
-    ours = any("perception" in folder.lower() for folder in path.parts[:-1])
-    return path.stem if ours else None
+    return video.stem if any("perception" in folder.lower() for folder in video.parts[:-1]) else None
 
 
 def _until_reserve(order: list[int], usable: Sequence[int], draw: Questions) -> list[int]:
