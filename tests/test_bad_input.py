@@ -152,7 +152,13 @@ def test_zip_member_outside_its_folder(tmp_path: Path, capsys: pytest.CaptureFix
         made.writestr("../../evil.mp4", b"evil")
     size, digest = archive.stat().st_size, sha256(archive)
     write_json(repository / "manifest.json", {"files": [{"path": "videos.zip", "size": size, "sha256": digest}]})
-    source = {"name": "mmvu", "repository": "lmms-eval/MMVU", "patterns": ["videos.zip"], "licence": "none"}
+    source = {
+        "name": "mmvu",
+        "repository": "lmms-eval/MMVU",
+        "type": "dataset",
+        "patterns": ["videos.zip"],
+        "licence": "none",
+    }
     lock = tmp_path / "resources/mmvu.json"
     words = ["fetch", "--source", json.dumps(source), "--hub", str(tmp_path / "hub"), "--lock", str(lock)]
     assert refused(capsys, words) == (

@@ -10,7 +10,7 @@ import pytest
 from stgrpo.data.sources import Source, fetch, read_source, unpack
 from stgrpo.errors import UserError
 
-SOURCE = Source("corpus", "owner/corpus", ("records.json", "clips/*.zip"), "MIT")
+SOURCE = Source("corpus", "owner/corpus", "dataset", ("records.json", "clips/*.zip"), "MIT")
 RECORDS = b'[{"id": 1}]'
 MEMBERS = {"videos/a.mp4": b"first video", "videos/b.mp4": b"second video, longer"}
 
@@ -103,7 +103,7 @@ def test_a_listed_file_that_is_not_there_is_named(hub: Path, tmp_path: Path):
 
 
 def test_patterns_that_match_nothing_are_an_error(hub: Path, tmp_path: Path):
-    source = Source("corpus", "owner/corpus", ("*.parquet", "x/*.json"), "MIT")
+    source = Source("corpus", "owner/corpus", "dataset", ("*.parquet", "x/*.json"), "MIT")
     with pytest.raises(UserError) as caught:
         fetch(source, hub, tmp_path / "got")
     assert str(caught.value) == f"{hub / 'owner/corpus'}: no file matches *.parquet x/*.json"
@@ -120,7 +120,7 @@ def test_a_manifest_cannot_write_outside_its_folder(hub: Path, tmp_path: Path):
     listed = {"path": "../evil.json", "size": len(RECORDS), "sha256": hashlib.sha256(RECORDS).hexdigest()}
     (hub / "owner/corpus/manifest.json").write_text(json.dumps({"files": [listed]}), encoding="utf-8")
     with pytest.raises(UserError):
-        fetch(Source("corpus", "owner/corpus", ("*.json",), "MIT"), hub, tmp_path / "got" / "corpus")
+        fetch(Source("corpus", "owner/corpus", "dataset", ("*.json",), "MIT"), hub, tmp_path / "got" / "corpus")
     assert not (tmp_path / "got" / "evil.json").exists()
 
 
@@ -238,8 +238,8 @@ def test_a_new_archive_replaces_members_of_equal_size(hub: Path, tmp_path: Path)
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "sources.csv"
     path.write_text(
-        "name,repository,files,licence,gated\ncorpus,owner/corpus,records.json clips/*.zip,MIT,no\n"
-        'other,owner/other,*.json,"not stated, ask",yes\n',
+        "name,repository,type,files,licence,gated\ncorpus,owner/corpus,dataset,records.json clips/*.zip,MIT,no\n"
+        'other,owner/other,model,*.json,"not stated, ask",yes\n',
         encoding="utf-8",
     )
     return path

@@ -11,10 +11,12 @@ import zlib
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal, get_args
 
 from stgrpo.errors import UserError, suggest
 from stgrpo.files import link_or_copy, read_json, replacing, sha256
+
+Kind = Literal["dataset", "model"]
 
 MANIFEST = "manifest.json"
 _LINK = 0o120000  # file type of a symbolic link in a zip member's Unix mode
@@ -26,6 +28,7 @@ class Source:
 
     name: str
     repository: str
+    type: Kind
     patterns: tuple[str, ...]
     licence: str
 
@@ -34,14 +37,16 @@ def read_source(table: Path, name: str) -> Source:
     """The row called `name`.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it is of no type that the Hub has.
     """
     with table.open(newline="", encoding="utf-8") as lines:
         rows = {row["name"]: row for row in csv.DictReader(lines)}
     if name not in rows:
         raise UserError(f"{table}: no source '{name}'; {suggest(name, list(rows))}")
     row = rows[name]
-    return Source(name, row["repository"], tuple(row["files"].split()), row["licence"])
+    if row["type"] not in get_args(Kind):
+        raise UserError(f"{table}: source '{name}' has type '{row['type']}'; {suggest(row['type'], get_args(Kind))}")
+    return Source(name, row["repository"], row["type"], tuple(row["files"].split()), row["licence"])
 
 
 def fetch(source: Source, hub: Path, target: Path) -> list[dict[str, Any]]:

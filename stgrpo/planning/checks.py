@@ -171,15 +171,14 @@ def hub(setting: Setting) -> Iterator[Finding]:
 
 def token(setting: Setting) -> Iterator[Finding]:
     """Leave to download what the Hub gives only to those who accepted its terms; the token itself is never shown."""
-    models = setting.experiment.active.models
-    if models is None:  # everything is rendered
+    if setting.experiment.active.world:  # everything is rendered
         return
     with _SOURCES.open(newline="", encoding="utf-8") as lines:
         rows = {row["name"]: row for row in csv.DictReader(lines)}
     for name in setting.work.sources:
         if rows[name]["gated"] == "no":
             continue
-        kind = "" if name in (models.policy, models.scorer) else "datasets/"
+        kind = "datasets/" if rows[name]["type"] == "dataset" else ""
         page = f"https://huggingface.co/{kind}{rows[name]['repository']}"
         if os.environ.get("HF_TOKEN"):
             yield Finding("ok", "token", f"HF_TOKEN is set, for {name}; its terms must be accepted at {page}")
