@@ -160,7 +160,7 @@ def test_zip_member_outside_its_folder(tmp_path: Path, capsys: pytest.CaptureFix
         "licence": "none",
     }
     lock = tmp_path / "resources/mmvu.json"
-    words = ["fetch", "--source", json.dumps(source), "--hub", str(tmp_path / "hub"), "--lock", str(lock)]
+    words = ["fetch", "--source", json.dumps(source), "--hub", str(tmp_path / "hub"), "--out", str(lock)]
     assert refused(capsys, words) == (
         f"fetch: {tmp_path / 'resources/mmvu/videos.zip'}: member '../../evil.mp4' points outside its folder; "
         "nothing was unpacked; check its origin\n"
