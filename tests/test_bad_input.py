@@ -152,9 +152,15 @@ def test_zip_member_outside_its_folder(tmp_path: Path, capsys: pytest.CaptureFix
         made.writestr("../../evil.mp4", b"evil")
     size, digest = archive.stat().st_size, sha256(archive)
     write_json(repository / "manifest.json", {"files": [{"path": "videos.zip", "size": size, "sha256": digest}]})
-    source = {"name": "mmvu", "repository": "lmms-eval/MMVU", "patterns": ["videos.zip"], "licence": "none"}
+    source = {
+        "name": "mmvu",
+        "repository": "lmms-eval/MMVU",
+        "type": "dataset",
+        "patterns": ["videos.zip"],
+        "licence": "none",
+    }
     lock = tmp_path / "resources/mmvu.json"
-    words = ["fetch", "--source", json.dumps(source), "--hub", str(tmp_path / "hub"), "--lock", str(lock)]
+    words = ["fetch", "--source", json.dumps(source), "--hub", str(tmp_path / "hub"), "--out", str(lock)]
     assert refused(capsys, words) == (
         f"fetch: {tmp_path / 'resources/mmvu/videos.zip'}: member '../../evil.mp4' points outside its folder; "
         "nothing was unpacked; check its origin\n"
