@@ -9,8 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hub_server import HubServer, point_client_at
 
-from stgrpo.data.remote_zip import Member, RemoteZip
+from stgrpo.data.hub import open_snapshot
+from stgrpo.data.locks import LockedMember
+from stgrpo.data.members import bring_members
+from stgrpo.data.remote_zip import RemoteZip
 from stgrpo.errors import UserError
 
 REPOSITORY, ARCHIVE = "owner/corpus", "clips/part1.zip"
@@ -52,8 +56,16 @@ def opened(content: bytes | Path) -> RemoteZip:
     return RemoteZip(REPOSITORY, ARCHIVE, remote.size, remote.read)
 
 
-def extracted(archive: RemoteZip, names: list[str], target: Path, locked: dict[str, str] | None = None) -> list[Member]:
+def extracted(
+    archive: RemoteZip, names: list[str], target: Path, locked: dict[str, LockedMember] | None = None
+) -> list[LockedMember]:
     return list(archive.extract([f"clips/{name}" for name in names], target, locked or {}))
+
+
+def locked(name: str, **change: str) -> LockedMember:
+    content = MEMBERS[name]
+    values = {"crc32": zlib.crc32(content), "sha256": sha256(content).hexdigest()} | change
+    return LockedMember(archive=ARCHIVE, path=f"clips/{name}", size=len(content), **values)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -65,16 +77,7 @@ def test_wanted_members_appear_beside_their_archive_as_they_were(tmp_path: Path,
     wanted = ["videos/3.mp4", "videos/4.mp4", "videos/17.mp4"]
     found = extracted(opened(packed(MEMBERS, compression)), wanted[::-1], tmp_path)
     assert contents(tmp_path) == {f"clips/{name}": MEMBERS[name] for name in wanted}
-    assert found == [
-        Member(
-            ARCHIVE,
-            f"clips/{name}",
-            len(MEMBERS[name]),
-            f"{zlib.crc32(MEMBERS[name]):08x}",
-            sha256(MEMBERS[name]).hexdigest(),
-        )
-        for name in wanted
-    ]
+    assert found == [locked(name) for name in wanted]
 
 
 class Sparse(io.FileIO):
@@ -116,6 +119,23 @@ def test_forty_members_of_two_gigabytes_move_less_than_a_twentieth(
     assert remote.bytes < 0.05 * remote.size
     assert remote.bytes < 1.05 * (sum(len(real[name]) for name in wanted) + (256 << 10))  # and the end of the archive
     assert len(remote.moved) == 41  # one request each, and one for the directory
+
+
+def test_so_it_is_through_the_hub(
+    large: tuple[Path, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, real = large
+    (tmp_path / "hub/owner/corpus/clips").mkdir(parents=True)
+    (tmp_path / "hub/owner/corpus/clips/part1.zip").symlink_to(path)
+    wanted = [f"clips/videos/{i}.mp4" for i in range(5, 400, 10)]
+    with HubServer(tmp_path / "hub") as server:
+        point_client_at(server, monkeypatch)
+        snapshot = open_snapshot("owner/corpus", "dataset")
+        server.fail(WHERE, cut=150_000, times=9)  # the connection breaks within members
+        found = bring_members(snapshot, wanted, tmp_path / "got", ())
+        assert server.sent() < 0.05 * path.stat().st_size
+    assert [member.path for member in found] == wanted
+    assert contents(tmp_path / "got") == {name: real[name.removeprefix("clips/")] for name in wanted}
 
 
 def test_neighbours_come_in_one_request(tmp_path: Path):
@@ -248,14 +268,15 @@ def test_a_link_is_named():
 
 def test_a_member_that_is_not_the_locked_one_does_not_appear(tmp_path: Path):
     wanted = ["videos/0.mp4", "videos/1.mp4"]
-    right = {f"clips/{name}": sha256(MEMBERS[name]).hexdigest() for name in wanted}
+    right = {f"clips/{name}": locked(name) for name in wanted}
     extracted(opened(WHOLE), wanted, tmp_path / "right", right)
     assert len(contents(tmp_path / "right")) == 2
     with pytest.raises(UserError) as caught:
-        extracted(opened(WHOLE), wanted, tmp_path / "wrong", right | {"clips/videos/1.mp4": "0" * 64})
+        wrong = right | {"clips/videos/1.mp4": locked("videos/1.mp4", sha256="0" * 64)}
+        extracted(opened(WHOLE), wanted, tmp_path / "wrong", wrong)
     assert str(caught.value) == (
-        f"{WHERE}: member 'videos/1.mp4' is not the one that was locked "
-        f"(sha256 {right['clips/videos/1.mp4'][:12]}..., locked 000000000000...)"
+        f"{WHERE}: member 'videos/1.mp4' has sha256 {sha256(MEMBERS['videos/1.mp4']).hexdigest()[:12]}..., but "
+        "000000000000... in the lock; delete the lock to accept what the Hub has now"
     )
     assert contents(tmp_path / "wrong") == {"clips/videos/0.mp4": MEMBERS["videos/0.mp4"]}
 

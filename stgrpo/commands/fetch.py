@@ -8,9 +8,11 @@ Writes: OUT (what was fetched), the files beside it in a folder of OUT's stem, a
 
 import json
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stgrpo.config import Questions
 from stgrpo.data.sources import Source, fetch
 from stgrpo.files import write_json
 from stgrpo.progress import amount
@@ -23,7 +25,18 @@ def register(parser: ArgumentParser) -> None:
     origin = parser.add_mutually_exclusive_group(required=True)
     origin.add_argument("--hub", type=Path, help="folder of repositories to fetch from")
     origin.add_argument("--lock", type=Path, help="fetch from the Hub, what this JSON says; the first fetch writes it")
+    parser.add_argument(
+        "--draw", metavar="JSON", help="of training questions: bring only the videos that it may look at, beside --lock"
+    )
     parser.add_argument("--out", type=Path, required=True, help="JSON to write: OUT's stem names the folder")
+
+
+def _pick(draw: str) -> Callable[[Path], list[str]]:
+    """The videos of a draw."""
+    from stgrpo.data import video_r1
+
+    rule = Questions.model_validate_json(draw)
+    return lambda folder: video_r1.choose(folder, rule).videos(folder)
 
 
 def run(args: Namespace) -> None:
@@ -36,8 +49,9 @@ def run(args: Namespace) -> None:
     else:
         from stgrpo.data.fetching import fetch_locked
 
-        lock = fetch_locked(source, args.lock, folder)
-        found = {"commit": lock.commit, "files": [file.model_dump() for file in lock.files]}
+        lock = fetch_locked(source, args.lock, folder, _pick(args.draw) if args.draw else None)
+        files = [file for file in lock.files if not (args.draw and file.path.endswith(".zip"))]
+        found = {"commit": lock.commit, "files": [file.model_dump() for file in (*files, *lock.members)]}
     size = sum(entry["size"] for entry in found["files"])
     block = {"source": source.name, "repository": source.repository, "licence": source.licence}
     write_json(args.out, block | found | {"provenance": provenance(source.name)})

@@ -1,17 +1,23 @@
 """Fetch a source from the Hub, under its lock."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from stgrpo.data.downloads import download
 from stgrpo.data.hub import GoneError, HubFile, Snapshot, open_snapshot
-from stgrpo.data.locks import Lock, LockedFile, read_lock, write_lock
+from stgrpo.data.locks import Lock, LockedFile, LockedMember, read_lock, write_lock
+from stgrpo.data.members import bring_members
 from stgrpo.data.sources import Source, choose, unpack
 from stgrpo.errors import UserError
 
+Pick = Callable[[Path], list[str]]  # folder of a source -> paths in it, as they lie when its zips are unpacked
 
-def fetch_locked(source: Source, path: Path, folder: Path) -> Lock:
+
+def fetch_locked(source: Source, path: Path, folder: Path, pick: Pick | None = None) -> Lock:
     """Bring the source's files into `folder` and unpack its archives there; returns the lock that now stands at `path`.
+
+    With `pick`, archives stay on the Hub: only the files that it chooses, when all others have come, are read out.
 
     The first fetch writes the commit before it brings a file, so that an interrupted one goes on with the same commit,
     and the hashes when all files have come. Later ones ask the Hub for nothing that is there.
@@ -26,18 +32,20 @@ def fetch_locked(source: Source, path: Path, folder: Path) -> Lock:
             lock, snapshot = before, before.snapshot()
         else:
             snapshot = _look(source, path, before)
-            lock = _locked(source, snapshot, {}, before)
+            lock = _locked(source, snapshot, {}, before.members if before else ())
             write_lock(path, lock)
-        hashes = download(snapshot, snapshot.files, folder, todo)
+        whole = [file for file in snapshot.files if not (pick and file.path.endswith(".zip"))]
+        hashes = download(snapshot, whole, folder, todo)
+        members = bring_members(snapshot, pick(folder), folder, lock.members) if pick else ()
     except GoneError:
         raise UserError(
             f"{path}: {source.repository} no longer has commit {before.commit[:12] if before else 'main'}; delete the "
             "lock to accept the repository as it is now"
         ) from None
-    if not lock.whole:
-        lock = _locked(source, snapshot, hashes, before)
+    if not lock.whole or members != lock.members:
+        lock = _locked(source, snapshot, hashes, members)
         write_lock(path, lock)
-    for file in lock.files:
+    for file in whole:
         if file.path.endswith(".zip"):
             unpack(folder / file.path, (folder / file.path).parent)
     return lock
@@ -72,7 +80,7 @@ def _told(file: HubFile | LockedFile) -> str:
     return f"{file.size} bytes" + (f" (sha256 {file.sha256[:12]}...)" if file.sha256 else "")
 
 
-def _locked(source: Source, snapshot: Snapshot, hashes: dict[str, str], before: Lock | None) -> Lock:
+def _locked(source: Source, snapshot: Snapshot, hashes: dict[str, str], members: tuple[LockedMember, ...]) -> Lock:
     """The lock of what was found, and of what was fetched of it."""
     files = [
         LockedFile(path=file.path, size=file.size, sha256=file.sha256 or hashes.get(file.path))
@@ -85,5 +93,5 @@ def _locked(source: Source, snapshot: Snapshot, hashes: dict[str, str], before: 
         commit=snapshot.commit,
         patterns=source.patterns,
         files=tuple(files),
-        members=before.members if before else (),
+        members=members,
     )

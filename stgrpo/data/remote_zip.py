@@ -12,9 +12,9 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from stgrpo.data.locks import LockedMember
 from stgrpo.data.sources import check_inside
 from stgrpo.errors import UserError
 from stgrpo.files import replacing
@@ -29,17 +29,6 @@ _GAP = 128 << 10  # bytes between two members that cost less than another reques
 _HEADER = 30 + 2 * 0xFFFF  # bytes before a member's content at most: fixed part, name, extra field
 _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, UnicodeDecodeError)
 _UNREADABLE = (*_BROKEN, RuntimeError)  # RuntimeError: zipfile's word for what is encrypted or packed in another way
-
-
-@dataclass(frozen=True)
-class Member:
-    """A file that came out of an archive; `path` and `archive` are named from the root of their repository."""
-
-    archive: str
-    path: str
-    size: int
-    crc32: str
-    sha256: str
 
 
 class RemoteZip:
@@ -80,13 +69,20 @@ class RemoteZip:
         most = min(start + _HEADER + member.compress_size, self.file.size)
         return start, min(self.next.get(start, most), most)
 
-    def extract(self, paths: Collection[str], target: Path, locked: Mapping[str, str]) -> Iterator[Member]:
+    def length(self, path: str) -> int:
+        """Bytes that have to come for a member."""
+        start, stop = self.span(path)
+        return stop - start
+
+    def extract(
+        self, paths: Collection[str], target: Path, locked: Mapping[str, LockedMember]
+    ) -> Iterator[LockedMember]:
         """Bring members into `target`; each appears whole and right, or not at all.
 
         Args:
             paths: keys of `members`.
             target: folder that stands for the root of the repository.
-            locked: SHA-256 by path, of those that a lock knows.
+            locked: by path, those that a lock knows.
 
         Raises:
             UserError: a member is damaged, or not the one that was locked.
@@ -97,7 +93,7 @@ class RemoteZip:
             for path in order:
                 yield self._extract(path, target / path, locked.get(path))
 
-    def _extract(self, path: str, file: Path, locked: str | None) -> Member:
+    def _extract(self, path: str, file: Path, locked: LockedMember | None) -> LockedMember:
         member, hashed = self.members[path], hashlib.sha256()
         try:
             with replacing(file) as temporary:
@@ -107,19 +103,23 @@ class RemoteZip:
                         out.write(block)
                 if temporary.stat().st_size != member.file_size:
                     raise EOFError(f"{temporary.stat().st_size} bytes, but its directory says {member.file_size}")
-                if locked not in (None, hashed.hexdigest()):
+                if locked and locked.sha256 != hashed.hexdigest():
                     raise UserError(
-                        f"{self.where}: member '{member.filename}' is not the one that was locked "
-                        f"(sha256 {hashed.hexdigest()[:12]}..., locked {locked[:12]}...)"
+                        f"{self.where}: member '{member.filename}' has sha256 {hashed.hexdigest()[:12]}..., but "
+                        f"{str(locked.sha256)[:12]}... in the lock; delete the lock to accept what the Hub has now"
                     )
         except _UNREADABLE as error:
             raise UserError(
                 f"{self.where}: member '{member.filename}' is damaged ({error}); run again, and if it stays so, its "
                 "origin is broken"
             ) from None
-        return Member(self.archive, path, member.file_size, f"{member.CRC:08x}", hashed.hexdigest())
+        return self._member(path, hashed.hexdigest())
 
-    def present(self, path: str, target: Path) -> Member | None:
+    def _member(self, path: str, sha256: str) -> LockedMember:
+        member = self.members[path]
+        return LockedMember(archive=self.archive, path=path, size=member.file_size, crc32=member.CRC, sha256=sha256)
+
+    def present(self, path: str, target: Path) -> LockedMember | None:
         """A member that stands in `target` already, right by size and CRC-32; None where it does not."""
         member, file = self.members[path], target / path
         if not file.is_file() or file.stat().st_size != member.file_size:
@@ -129,9 +129,7 @@ class RemoteZip:
             while block := stream.read(1 << 20):
                 value = zlib.crc32(block, value)
                 hashed.update(block)
-        if value != member.CRC:
-            return None
-        return Member(self.archive, path, member.file_size, f"{value:08x}", hashed.hexdigest())
+        return self._member(path, hashed.hexdigest()) if value == member.CRC else None
 
 
 def _pieces(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
