@@ -15,6 +15,7 @@ import json
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -129,9 +130,7 @@ class HubServer:
         self.page = 1000  # entries of a tree that one answer holds
         self._repositories: dict[str, Repository] = {}
         self._lock = threading.Lock()
-        self._servers = [
-            ThreadingHTTPServer(("127.0.0.1", p), _handler(self, name)) for name, p in (("hub", port), ("cdn", 0))
-        ]
+        self._servers = [Server(("127.0.0.1", p), _handler(self, name)) for name, p in (("hub", port), ("cdn", 0))]
         self.url = f"http://127.0.0.1:{self._servers[0].server_port}"
         self.cdn = f"http://localhost:{self._servers[1].server_port}"  # another host, as for the real one
 
@@ -208,6 +207,15 @@ def point_client_at(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def is_lfs(path: str, content: Content) -> bool:
     return PurePosixPath(path).suffix in LFS or content.size > SMALL
+
+
+class Server(ThreadingHTTPServer):
+    """A thread a connection."""
+
+    def handle_error(self, *where: Any) -> None:
+        """A client that leaves is no error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(*where)
 
 
 def _handler(server: HubServer, address: str) -> type[BaseHTTPRequestHandler]:

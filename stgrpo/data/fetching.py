@@ -70,8 +70,8 @@ def _agreed(listed: HubFile, known: LockedFile | None, path: Path, snapshot: Sna
         return listed
     if listed.size != known.size or (listed.sha256 and known.sha256 and listed.sha256 != known.sha256):
         raise UserError(
-            f"{snapshot.repository}/{listed.path}: {_told(listed)} at commit {snapshot.commit[:12]}, but {_told(known)} "
-            f"in {path}; delete the lock to accept what the Hub has now"
+            f"{snapshot.repository}/{listed.path}: {_told(listed)} at commit {snapshot.commit[:12]}, "
+            f"but {_told(known)} in {path}; delete the lock to accept what the Hub has now"
         )
     return replace(listed, sha256=listed.sha256 or known.sha256)
 

@@ -216,7 +216,8 @@ def _by_status(status: int, repository: str, type: Kind) -> str:
             )
         return f"private, or no such {type} (401); see {page(repository, type)}, or export HF_TOKEN=..."
     if status == httpx.codes.FORBIDDEN:
-        return f"the token in HF_TOKEN may not read it (403); see {page(repository, type)}"
+        who = "the account of HF_TOKEN" if _token() else "who sends no HF_TOKEN"
+        return f"forbidden for {who} (403); see {page(repository, type)}"
     if status == httpx.codes.NOT_FOUND:
         return f"no such {type} (404); correct workflow/resources/sources.csv"
     if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:

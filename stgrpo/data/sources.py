@@ -131,8 +131,8 @@ def _check_room(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     needed, free = sum(member.file_size for member in members), shutil.disk_usage(archive.parent).free
     if needed > free:
         raise UserError(
-            f"{archive}: unpacks to {amount(needed)}, {amount(free)} are free; nothing was unpacked; free some, or make "
-            "resources/ a link to a larger disk"
+            f"{archive}: unpacks to {amount(needed)}, {amount(free)} are free; nothing was unpacked; free some, "
+            "or make resources/ a link to a larger disk"
         )
 
 
