@@ -50,6 +50,11 @@ class Questions(Frozen):
         "no training question may show",
     )
 
+    @property
+    def sources(self) -> list[str]:
+        """What they are made from."""
+        return [self.source, *([self.apart_from] if self.apart_from else [])]
+
 
 class Corpus(Frozen):
     """One corpus of the rendered world."""

@@ -114,7 +114,7 @@ def _in_scale(experiment: Experiment, where: str, name: str, scale: Scale) -> It
         if cell in experiment.cells:
             yield from _group(experiment, name, cell)
     if scale.world is not None:
-        yield from _unknown(f"{where}.questions.source", "source", [scale.questions.source], scale.world)
+        yield from _unknown(f"{where}.questions.source", "source", scale.questions.sources, scale.world)
     examined = [benchmark for part in scale.evaluation.parts.values() for benchmark in part]
     yield from _twice(f"{where}.evaluation.parts", examined)
     for part, benchmarks in scale.evaluation.parts.items():

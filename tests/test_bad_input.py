@@ -89,8 +89,8 @@ def test_truncated_json(tmp_path: Path, capsys: pytest.CaptureFixture):
     records = tmp_path / "Video-R1-260k.json"
     records.write_text('[{"problem_id": 1, "problem": "What is th')
     assert refused(capsys, training(tmp_path)) == (
-        f"prepare: {records}: not JSON (Unterminated string starting at: line 1 column 31 (char 30)); "
-        "remove it and run again\n"
+        f"prepare: {records}: damaged after 0 records (parse error: premature EOF); remove it and fetch the source "
+        "again (snakemake TARGET -R fetch)\n"
     )
     assert sorted(tmp_path.iterdir()) == [records]
 

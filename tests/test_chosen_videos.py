@@ -1,14 +1,18 @@
 """Only what a run reads: the videos of chosen records come out of the zips on a Hub, and no others are asked for."""
 
 import json
+import os
 import random
+import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hub_server import HubServer, point_client_at
+from support import copy_of_the_tree
 
 from stgrpo.__main__ import main
 from stgrpo.commands.prepare import prepare
@@ -30,7 +34,7 @@ SOURCE = {
     "licence": "Apache-2.0",
 }
 DRAW = Questions(source="video-r1", count=4, seed=3, reserve=2)
-FOLDERS = ("CLEVRER", "NeXT-QA", "STAR")
+FOLDERS = ("CLEVRER", "NeXT-QA", "PerceptionTest")
 VIDEOS = {f"{FOLDERS[i % 3]}/videos/{i}.mp4": i for i in range(24)}
 ORDER = list(range(24))
 random.Random(DRAW.seed).shuffle(ORDER)
@@ -184,3 +188,24 @@ def test_a_damaged_archive_is_named_in_one_line(server: HubServer, capsys: pytes
 def archive_of(path: str) -> str:
     folder = path.split("/")[0]
     return f"{folder}/{folder}_part{1 + VIDEOS[path] % 2}.zip"
+
+
+@pytest.mark.workflow
+def test_snakemake_fetches_the_choice_and_keeps_the_examined_videos_out(server: HubServer, tmp_path: Path):
+    """At scale paper, from an empty clone to the training questions, with no more of PerceptionTest than its rows."""
+    rows = server.folder / "lmms-eval/PerceptionTest_Val"
+    (rows / "mc_question_val").mkdir(parents=True)
+    pd.DataFrame([{"video_name": "2"}]).to_parquet(rows / "mc_question_val/validation-00000-of-00001.parquet")
+    (rows / "videos_chunked_01.zip").write_bytes(bytes(1000))
+    clone = copy_of_the_tree(tmp_path / "clone")
+    environment = {**os.environ, "HF_ENDPOINT": server.url, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(clone)}
+    environment.pop("HF_HUB_OFFLINE", None)
+    words = ["snakemake", "results/paper/questions/train.jsonl", "--config", "scale=paper"]
+    done = subprocess.run(words, cwd=clone, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(read_records(clone / "results/paper/questions/train.jsonl", Question)) == len(VIDEOS) - 1
+    assert "PerceptionTest/videos/" in (clone / "results/paper/questions/train.aside.csv").read_text()
+    assert not list((clone / "resources").rglob("*.zip"))
+    assert not any("Chart" in path or "videos_chunked" in path for path in asked(server))
+    locks = sorted(path.name for path in (clone / "workflow/resources/locks").iterdir())
+    assert locks == ["perceptiontest-rows.json", "video-r1.json"]

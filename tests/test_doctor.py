@@ -481,7 +481,7 @@ def test_what_was_fetched_needs_no_token():
     write_json("resources/paper/videommmu.json", {})
     lacking = work_of_scale(PAPER.experiment)
     assert lacking.sources == [
-        *("qwen2.5-vl-7b", "llava-onevision-0.5b", "video-r1"),
+        *("qwen2.5-vl-7b", "llava-onevision-0.5b", "video-r1", "perceptiontest-rows"),
         *("videomme", "vsibench", "perceptiontest", "tempcompass", "mmvu"),
     ]
     assert said(checks.token, replace(PAPER, work=lacking)) == []

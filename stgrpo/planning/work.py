@@ -115,4 +115,4 @@ def _sources(experiment: Experiment) -> list[str]:
     scale = experiment.active
     models = [scale.models.policy, scale.models.scorer] if scale.models else []
     examined = [experiment.benchmarks[name].source for part in scale.evaluation.parts.values() for name in part]
-    return list(dict.fromkeys([*models, scale.questions.source, *examined]))
+    return list(dict.fromkeys([*models, *scale.questions.sources, *examined]))

@@ -20,9 +20,10 @@ rule fetch:
             if EXPERIMENT.active.world
             else ["--lock", f"workflow/resources/locks/{wildcards.source}.json"]
         ),
+        draw=draw_of_source,
         source=source_spec,
     shell:
-        "python -m stgrpo fetch --source {params.source:q} {params.origin:q}"
+        "python -m stgrpo fetch --source {params.source:q} {params.origin:q} {params.draw:q}"
         " --out {output:q} > {log:q} 2>&1"
 
 
