@@ -6,7 +6,7 @@
 
 or, for a person: `python tests/hub_server.py FOLDER --port 8000`, then HF_ENDPOINT=http://127.0.0.1:8000.
 
-What it speaks: a repository's commit and tree, in pages; its files by `resolve`, with the Hub's headers, ranges, and a
+What it speaks: a repository's commit and list of files; the files by `resolve`, with the Hub's headers, ranges, and a
 redirect to a second address for those in LFS, where no token may arrive. The wanted misbehaviour is named path by path.
 """
 
@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 
@@ -33,7 +33,7 @@ LFS = {".zip", ".mp4", ".parquet", ".safetensors", ".bin", ".png"}  # and whatev
 SMALL = 1_000_000
 MANIFEST = "manifest.json"  # the demo's own list, which the Hub does not have
 _BLOCK = 1 << 16
-_API = re.compile(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?")
+_API = re.compile(r"/api/(?:models|datasets)/([^/]+/[^/]+)(?:/revision/([^/]+))?")
 _FILE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 
 
@@ -67,7 +67,7 @@ class Fault:
     """What goes wrong with a path, and how many times it does.
 
     Attributes:
-        status: the answer, with `code` as X-Error-Code and `retry_after` in seconds.
+        status: the answer, with `code` as X-Error-Code and other `headers`.
         cdn: it is the second address that answers so.
         cut: bytes of a body after which the connection ends, whatever was announced; `reset` ends it rudely.
         short: bytes that the file has, less than its list says.
@@ -77,7 +77,7 @@ class Fault:
 
     status: int = 0
     code: str = ""
-    retry_after: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     cdn: bool = False
     cut: int | None = None
     reset: bool = False
@@ -93,6 +93,7 @@ class Request:
 
     address: str  # hub or cdn
     method: str
+    url: str
     path: str
     headers: dict[str, str]
     status: int = 0
@@ -127,7 +128,6 @@ class HubServer:
         self.folder = Path(folder)
         self.requests: list[Request] = []
         self.faults: dict[str, Fault] = {}
-        self.page = 1000  # entries of a tree that one answer holds
         self._repositories: dict[str, Repository] = {}
         self._lock = threading.Lock()
         self._servers = [Server(("127.0.0.1", p), _handler(self, name)) for name, p in (("hub", port), ("cdn", 0))]
@@ -237,14 +237,13 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        path, query = unquote(url.path), parse_qs(url.query)
+        path = unquote(urlsplit(self.path).path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.request_ = Request(self.address, self.command, path, headers)
+        self.request_ = Request(self.address, self.command, self.path, path, headers)
         self.hub.requests.append(self.request_)
         try:
             if api := _API.fullmatch(path):
-                self._list(*api.groups(), query)
+                self._list(api[1], api[2] or "main")
             elif found := _FILE.fullmatch(path):
                 self._file(found[2], found[3], found[4])
             else:
@@ -252,25 +251,16 @@ class Handler(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
-    def _list(self, kind: str, name: str, what: str | None, revision: str | None, query: dict[str, list[str]]) -> None:
+    def _list(self, name: str, revision: str) -> None:
         self.request_.path = name
-        found = self._tree(name, revision or "main")
+        found = self._tree(name, revision)
         if found is None or self._failed(name):
             return
         commit, tree = found
-        if what != "tree":
-            listed = [{"rfilename": path} for path in tree]
-            self._json({"_id": "0", "id": name, "sha": commit, "siblings": listed})
-            return
-        folders = sorted({str(above) for path in tree for above in PurePosixPath(path).parents} - {"."})
-        entries = [
-            {"type": "directory", "oid": sha1(path.encode()).hexdigest(), "size": 0, "path": path} for path in folders
-        ]
-        entries += [_entry(path, content) for path, content in tree.items()]
-        first = int(query.get("cursor", ["0"])[0])
-        last = first + self.hub.page
-        after = f"{self.hub.url}/api/{kind}/{name}/tree/{revision}?recursive=True&cursor={last}"
-        self._json(entries[first:last], {"Link": f'<{after}>; rel="next"'} if last < len(entries) else {})
+        listed = [_entry(path, content) for path, content in tree.items()]
+        body = json.dumps({"_id": "0", "id": name, "sha": commit, "siblings": listed}).encode()
+        self._head(200, {"Content-Type": "application/json", "Content-Length": str(len(body))})
+        self.wfile.write(body)
 
     def _file(self, name: str, revision: str, path: str) -> None:
         self.request_.path = f"{name}/{path}"
@@ -310,15 +300,8 @@ class Handler(BaseHTTPRequestHandler):
         fault = self.hub.fault(path, "status", cdn=self.address == "cdn")
         if fault is None:
             return False
-        headers = {"X-Error-Code": fault.code} if fault.code else {}
-        headers |= {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-        self._answer(fault.status, headers)
+        self._answer(fault.status, fault.headers | ({"X-Error-Code": fault.code} if fault.code else {}))
         return True
-
-    def _json(self, value: Any, headers: dict[str, str] | None = None) -> None:
-        body = json.dumps(value).encode()
-        self._head(200, {"Content-Type": "application/json", "Content-Length": str(len(body))} | (headers or {}))
-        self.wfile.write(body)
 
     def _answer(self, status: int, headers: dict[str, str]) -> None:
         """Without a body."""
@@ -371,12 +354,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _entry(path: str, content: Content) -> dict[str, Any]:
-    """A file as a tree lists it; of one in LFS git itself holds a pointer."""
+    """A file as the Hub lists it; of one in LFS git itself holds a pointer."""
+    entry: dict[str, Any] = {"rfilename": path, "size": content.size}
     if not is_lfs(path, content):
-        return {"type": "file", "oid": content.blob, "size": content.size, "path": path}
-    lfs = {"oid": content.sha256, "size": content.size, "pointerSize": 130}
-    oid = sha256(content.sha256.encode()).hexdigest()[:40]
-    return {"type": "file", "oid": oid, "size": content.size, "path": path, "lfs": lfs}
+        return entry | {"blobId": content.blob}
+    lfs = {"sha256": content.sha256, "size": content.size, "pointerSize": 130}
+    return entry | {"blobId": sha256(content.sha256.encode()).hexdigest()[:40], "lfs": lfs}
 
 
 if __name__ == "__main__":

@@ -471,7 +471,7 @@ def test_the_hub_is_asked_whether_it_answers(monkeypatch, tmp_path: Path):
     monkeypatch.delenv("TRANSFORMERS_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", "no address")
     assert said(checks.hub, PAPER) == [
-        ("missing", f"no address cannot be reached (unknown url type: 'no%20address'); {todo}")
+        ("missing", f"no address cannot be reached (unknown url type: 'no address'); {todo}")
     ]
     assert said(checks.hub, replace(PAPER, work=replace(PAPER.work, sources=[]))) == []
 

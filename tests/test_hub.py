@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import pytest
 from hub_server import HubServer, point_client_at
 from huggingface_hub import constants
+from support import copy_of_the_tree
 
 from stgrpo.__main__ import main
 from stgrpo.data import downloads, hub
@@ -156,10 +157,9 @@ def test_only_what_is_missing_or_damaged_comes_again(server, tmp_path: Path):
     assert server.sent() == len(RECORDS)
 
 
-def test_models_and_long_lists(server, tmp_path: Path):
-    server.page = 1
+def test_models_have_other_addresses(server, tmp_path: Path):
     fetched(tmp_path, type="model")
-    assert sum(request.path == REPOSITORY for request in server.requests) == 1 + 4  # three files and a folder
+    assert server.requests[0].url == f"/api/models/{REPOSITORY}?blobs=true"
 
 
 def test_more_patterns_keep_the_commit(server, tmp_path: Path):
@@ -245,8 +245,11 @@ def test_a_server_that_says_nothing_for_too_long_is_asked_again(server, tmp_path
     assert waits == [1]
 
 
-def test_too_many_requests_wait_as_long_as_the_server_asks(server, tmp_path: Path, waits, capsys):
-    server.fail(f"{REPOSITORY}/clips/a.zip", status=429, retry_after=7, times=2)
+@pytest.mark.parametrize(
+    "headers", [{"Retry-After": "7"}, {"RateLimit": '"resolvers";r=0;t=6'}], ids=["seconds", "the Hub's own"]
+)
+def test_too_many_requests_wait_as_long_as_the_server_asks(server, tmp_path: Path, waits, capsys, headers: dict):
+    server.fail(f"{REPOSITORY}/clips/a.zip", status=429, headers=headers, times=2)
     fetched(tmp_path)
     assert waits == [7, 7]
     assert f"{REPOSITORY}/clips/a.zip: HTTP 429; goes on in 7 s\n" in capsys.readouterr().out
@@ -408,7 +411,7 @@ def test_no_such_repository(server, refused, monkeypatch):
     assert line == f"owner/corpse: private, or no such dataset (401); see {page}, or export HF_TOKEN=..."
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert refused(repository="owner/corpse") == (
-        "owner/corpse: no such dataset (404); correct workflow/resources/sources.csv"
+        "owner/corpse: no such dataset, or a private one (404); correct workflow/resources/sources.csv"
     )
     assert refused(repository="not a name").startswith("not a name: Repo id must use alphanumeric chars")
 
@@ -567,3 +570,28 @@ def test_the_demos_hub_comes_the_same_from_a_folder_and_from_the_server(tmp_path
     assert main(["fetch", "--source", source, "--hub", str(tmp_path / "hub"), "--out", str(out)]) == 0
     assert contents(tmp_path / "again") == served
     assert read_json(out)["files"] == read_json(tmp_path / "got/corpus.json")["files"]
+
+
+@pytest.mark.workflow
+def test_snakemake_fetches_by_a_lock_that_it_does_not_delete(tmp_path: Path):
+    """Fetched, and fetched again after the repository changed: the first commit, and only what is missing."""
+    from stgrpo.config import Corpus
+    from stgrpo.demo.corpora import WRITERS
+
+    WRITERS["mmvu"](tmp_path / "hub", Corpus(videos=3, seed=0))
+    clone = copy_of_the_tree(tmp_path / "clone")
+    target, lock = "resources/paper/mmvu.json", clone / "workflow/resources/locks/mmvu.json"
+    run = ["snakemake", target, "--cores=2", "--config", "scale=paper", "--forcerun", "fetch"]
+    with HubServer(tmp_path / "hub") as server:
+        around = environment(server, tmp_path) | {"PYTHONPATH": str(clone)}
+        done = subprocess.run(run, cwd=clone, env=around, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        first, commit = read_json(clone / target), read_json(lock)["commit"]
+        assert first["commit"] == commit == server.commit("lmms-eval/MMVU")
+        assert (clone / "resources/paper/mmvu/videos.zip").is_file()
+        server.change("lmms-eval/MMVU", "videos.zip", b"another archive")
+        server.requests.clear()
+        done = subprocess.run(run, cwd=clone, env=around, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert read_json(clone / target)["files"] == first["files"]
+        assert [request.path for request in server.requests] == ["/"]  # whether anybody answers

@@ -39,6 +39,9 @@ def download(snapshot: Snapshot, files: Sequence[HubFile], folder: Path, todo: s
         if leaves_folder(file.path):
             raise UserError(f"{snapshot.repository}: '{file.path}' points outside its folder; report it to its owner")
     with state_folder(folder / STATE, "fetch") as state, ThreadPoolExecutor(_AT_ONCE) as pool:
+        present = [file.size for file in files if (folder / file.path).exists()]
+        if present:
+            print(f"{folder}: checks {len(present)} files, {amount(sum(present))}, that are there", flush=True)
         found = pool.map(lambda file: _hash_if_there(folder / file.path, file), files)
         hashes = {file.path: sha256 for file, sha256 in zip(files, found, strict=True) if sha256}
         missing = [file for file in files if file.path not in hashes]

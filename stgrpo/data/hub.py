@@ -24,8 +24,8 @@ from huggingface_hub.errors import (
     RemoteEntryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+from huggingface_hub.hf_api import RepoSibling
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, parse_ratelimit_headers
 
 from stgrpo.data.sources import Kind
 from stgrpo.errors import UserError
@@ -117,18 +117,14 @@ def open_snapshot(repository: str, type: Kind, commit: str | None = None) -> Sna
     """
     api = HfApi(token=_token() or False)
 
-    def resolve() -> str:
-        found = api.repo_info(repository, repo_type=type, expand="sha", timeout=_LISTING)
-        assert found.sha is not None, "the Hub names the commit of every repository"
-        return found.sha
+    def look() -> Snapshot:
+        # One question for commit and files, with a limit of time; the client's list by pages would wait for ever.
+        ask = api.dataset_info if type == "dataset" else api.model_info
+        found = ask(repository, revision=commit, files_metadata=True, timeout=_LISTING)
+        assert found.sha and found.siblings is not None, "the Hub names the commit and the files of every repository"
+        return Snapshot(repository, type, found.sha, tuple(map(_listed, found.siblings)))
 
-    commit = commit or _patiently(resolve, repository, type)
-
-    def look() -> list[HubFile]:
-        tree = api.list_repo_tree(repository, recursive=True, revision=commit, repo_type=type)
-        return [_listed(entry) for entry in tree if isinstance(entry, RepoFile)]
-
-    return Snapshot(repository, type, commit, tuple(_patiently(look, repository, type)))
+    return _patiently(look, repository, type)
 
 
 def page(repository: str, type: Kind) -> str:
@@ -219,24 +215,29 @@ def _by_status(status: int, repository: str, type: Kind) -> str:
         who = "the account of HF_TOKEN" if _token() else "who sends no HF_TOKEN"
         return f"forbidden for {who} (403); see {page(repository, type)}"
     if status == httpx.codes.NOT_FOUND:
-        return f"no such {type} (404); correct workflow/resources/sources.csv"
+        return f"no such {type}, or a private one (404); correct workflow/resources/sources.csv"
     if status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
         return "shorter than the Hub's list says (416); run again later"
     return f"the Hub answers with HTTP {status}; run again later, it goes on from there"
 
 
 def _retry_after(error: Exception) -> int | None:
-    """Seconds that the server asks for."""
+    """Seconds that the server asks for: the Hub by the time at which a spent limit is set anew, others plainly."""
     if not isinstance(error, HfHubHTTPError):
         return None
-    asked = error.response.headers.get("Retry-After", "")
+    headers = error.response.headers
+    limit = parse_ratelimit_headers(headers)
+    if error.response.status_code == httpx.codes.TOO_MANY_REQUESTS and limit and limit.remaining == 0:
+        return limit.reset_in_seconds + 1
+    asked = headers.get("Retry-After", "")
     return int(asked) if asked.isdigit() else None
 
 
-def _listed(entry: RepoFile) -> HubFile:
+def _listed(entry: RepoSibling) -> HubFile:
     if entry.lfs is not None:
-        return HubFile(entry.path, entry.lfs.size, sha256=entry.lfs.sha256)
-    return HubFile(entry.path, entry.size, blob=entry.blob_id)
+        return HubFile(entry.rfilename, entry.lfs.size, sha256=entry.lfs.sha256)
+    assert entry.size is not None, "asked for with files_metadata"
+    return HubFile(entry.rfilename, entry.size, blob=entry.blob_id)
 
 
 def _headers() -> dict[str, str]:
