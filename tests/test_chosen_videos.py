@@ -17,7 +17,7 @@ from support import copy_of_the_tree
 from stgrpo.__main__ import main
 from stgrpo.commands.prepare import prepare
 from stgrpo.config import Questions
-from stgrpo.data.locks import Lock, LockedMember
+from stgrpo.data.locks import Lock, LockedMember, write_lock
 from stgrpo.data.remote_zip import RemoteZip
 from stgrpo.data.video_r1 import RECORDS
 from stgrpo.files import read_json, read_records
@@ -124,6 +124,23 @@ def test_what_is_there_is_not_asked_for_again(server: HubServer, questions: list
     assert lock() == before
 
 
+def test_a_video_that_is_not_the_locked_one_is_refused(server: HubServer, capsys: pytest.CaptureFixture):
+    """Whether it comes anew or stands there from before."""
+    fetch()
+    (Path("got/video-r1") / CHOSEN[1]).unlink()
+    right = lock()
+    for i, path in enumerate(CHOSEN[:2]):
+        wrong = right.members[i].model_copy(update={"sha256": "0" * 64})
+        write_lock(Path("locks/video-r1.json"), right.model_copy(update={"members": (wrong, *right.members[2:])}))
+        capsys.readouterr()
+        assert fetch() == 2
+        assert capsys.readouterr().err == (
+            f"fetch: {NAME}/{archive_of(path)}: member 'videos/{VIDEOS[path]}.mp4' has sha256 "
+            f"{str(right.members[i].sha256)[:12]}..., but 000000000000... in the lock; delete the lock to accept what "
+            "the Hub has now\n"
+        )
+
+
 def test_another_choice_brings_the_others_and_keeps_the_commit(server: HubServer, questions: list[Question]):
     fetch()
     commit = lock().commit
@@ -183,6 +200,18 @@ def test_a_damaged_archive_is_named_in_one_line(server: HubServer, capsys: pytes
         "origin is broken\n"
     )
     assert videos() == {}
+
+
+def test_a_repository_of_another_layout_is_an_error(server: HubServer, capsys: pytest.CaptureFixture):
+    """Not thousands of videos set aside."""
+    for folder in FOLDERS:
+        for part in (1, 2):
+            server.change(NAME, f"{folder}/{folder}_part{part}.zip", None)
+    assert fetch() == 2
+    assert capsys.readouterr().err == (
+        f"fetch: {NAME} at {server.commit(NAME)[:12]}: none of 6 videos is in an archive, the first: {CHOSEN[0]}; "
+        "has its layout changed?\n"
+    )
 
 
 def archive_of(path: str) -> str:

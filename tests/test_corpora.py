@@ -166,7 +166,7 @@ DAMAGE = [
     (WHOLE[:-1], 100, "without its last bracket"),
     (WHOLE[: len(WHOLE) // 2], WHOLE[: len(WHOLE) // 2].count("}"), "cut in the middle"),
     (WHOLE.replace('"problem_id": 3,', '"problem_id": ,'), 3, "a field without a value"),
-    (WHOLE.replace("missile", "mis\0sile", 1), 0, "a control character"),
+    (WHOLE.replace("missile", "miss\0le", 1), 0, "a control character"),
     (WHOLE + "[]", 100, "another list behind it"),
     ("", 0, "empty"),
 ]

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stgrpo.data.sources import Source, fetch, read_source, unpack
+from stgrpo.data.sources import Source, choose, fetch, read_source, unpack
 from stgrpo.errors import UserError
 
 SOURCE = Source("corpus", "owner/corpus", "dataset", ("records.json", "clips/*.zip"), "MIT")
@@ -307,3 +307,35 @@ def test_the_repository_s_own_table_is_read():
     source = read_source(Path(__file__).parent.parent / "workflow/resources/sources.csv", "video-r1")
     assert source.repository == "Video-R1/Video-R1-data"
     assert "Video-R1-260k.json" in source.patterns
+
+
+HUB = {  # what the repositories hold beside cards and the like, as their pages list it
+    "video-r1": (
+        ["Video-R1-260k.json", "CLEVRER/CLEVRER_part1.zip", "LLaVA-Video-178K/LLaVA-Video-178K_part1.zip"],
+        ["Video-R1-COT-165k.json"],
+    ),
+    "videomme": (
+        ["videomme/test-00000-of-00001.parquet", "videos_chunked_01.zip", "videos_chunked_20.zip"],
+        ["subtitle.zip"],
+    ),
+    "vsibench": (
+        ["test-00000-of-00001.parquet", "arkitscenes.zip", "scannet.zip", "scannetpp.zip"],
+        ["test_debiased.parquet", "test_pruned.parquet", "test.jsonl", "pruned_ids.txt", "create_pq.py"],
+    ),
+    "perceptiontest": (
+        ["mc_question_val/validation-00000-of-00001.parquet", "videos_chunked_01.zip", "videos_chunked_02.zip"],
+        ["valid_audios.zip"],
+    ),
+    "perceptiontest-rows": (
+        ["mc_question_val/validation-00000-of-00001.parquet"],
+        ["valid_audios.zip", "videos_chunked_01.zip", "videos_chunked_02.zip"],
+    ),
+    "mmvu": (["data/validation-00000-of-00001.parquet", "videos.zip"], []),
+}
+
+
+@pytest.mark.parametrize(("name", "files"), HUB.items(), ids=HUB)
+def test_the_table_s_patterns_choose_what_is_read_and_nothing_beside_it(name: str, files: tuple[list[str], list[str]]):
+    source = read_source(Path(__file__).parent.parent / "workflow/resources/sources.csv", name)
+    wanted, others = files
+    assert choose([*wanted, *others, "README.md", ".gitattributes"], source, "") == wanted

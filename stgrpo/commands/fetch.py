@@ -3,6 +3,8 @@
 From the Hub, the first fetch writes LOCK: the commit, and path, size and SHA-256 of every file. Later ones bring the
 same, or say what differs; to accept another state, delete LOCK. The token is read from HF_TOKEN.
 
+With DRAW, archives stay on the Hub: the videos of the records that the draw may look at are read out of them.
+
 Writes: OUT (what was fetched), the files beside it in a folder of OUT's stem, and LOCK.
 """
 

@@ -38,8 +38,10 @@ def bring_members(
         found = {path: locked[path] for path, there in zip(wanted, right, strict=True) if there}
         missing = [path for path in wanted if path not in found]
         homes = _find(snapshot, missing, pool)
+        # What an interrupted fetch left is in no lock yet; what is locked has only one right content.
         stand = pool.map(lambda path: homes[path].present(path, folder), homes)
-        found |= {member.path: member for member in stand if member is not None}
+        unknown = (member for member in stand if member and member.path not in locked)
+        found |= {member.path: member for member in unknown}
     todo = {path: home for path, home in homes.items() if path not in found}
     _announce(snapshot, wanted, found, homes, todo, folder)
     with Transfer(sum(home.length(path) for path, home in todo.items())) as progress:
@@ -81,12 +83,17 @@ def _announce(
     """Say what will come, and what cannot.
 
     Raises:
-        UserError: it will not fit.
+        UserError: nothing can, or it will not fit.
     """
+    where = f"{snapshot.repository} at {snapshot.commit[:12]}"
+    if wanted and not found and not homes:
+        raise UserError(
+            f"{where}: none of {len(wanted)} videos is in an archive, the first: {wanted[0]}; has its layout changed?"
+        )
     size = sum(home.length(path) for path, home in todo.items())
     archives = sum(file.size for file in snapshot.files if file.path.endswith(".zip"))
     print(
-        f"{snapshot.repository} at {snapshot.commit[:12]}: {len(found)} of {len(wanted)} videos are there; to fetch: "
+        f"{where}: {len(found)} of {len(wanted)} videos are there; to fetch: "
         f"{len(todo)} out of {len(set(todo.values()))} archives, {amount(size)} of {amount(archives)}",
         flush=True,
     )
