@@ -534,6 +534,8 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(server, tmp_path: Path):
     told = {request.address: request.headers.get("authorization") for request in server.requests}
     assert told == {"hub": f"Bearer {TOKEN}", "cdn": None}
     assert all("torch" not in request.headers["user-agent"] for request in server.requests)
+    asked = (f"/api/datasets/{REPOSITORY}?", f"/datasets/{REPOSITORY}/resolve/")
+    assert all(request.url.startswith(asked) for request in server.requests)  # no telemetry
 
 
 def test_no_other_token_than_the_variables_is_sent(server, tmp_path: Path):
