@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(line_buffering=True)  # a verb that is killed has said what it said
     if chosen != "fetch":  # nodes that compute may have no way out, and nothing may be fetched unseen
         os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if "threads" in args:
         os.environ["OMP_NUM_THREADS"] = str(args.threads)  # before torch is read; results must not hang on the machine
     try:

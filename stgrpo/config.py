@@ -40,6 +40,22 @@ class Questions(Frozen):
     source: str = Field(description="a name in workflow/resources/sources.csv")
     count: int = Field(ge=1, description="questions drawn from the corpus")
     seed: int = Field(ge=0, description="of that draw")
+    reserve: int | None = Field(
+        default=None,
+        ge=0,
+        description="how many more may be looked at, for those whose videos cannot be used; only these videos are "
+        "fetched; null: all",
+    )
+    apart_from: str | None = Field(
+        default=None,
+        description="a name in workflow/resources/sources.csv: rows of PerceptionTest's validation set, whose videos "
+        "no training question may show",
+    )
+
+    @property
+    def sources(self) -> list[str]:
+        """What they are made from."""
+        return [self.source, *([self.apart_from] if self.apart_from else [])]
 
 
 class Corpus(Frozen):

@@ -24,11 +24,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        _flush(temporary)
-        temporary.replace(final)
-        _flush(final.parent)
+        put_in_place(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def put_in_place(temporary: Path, final: Path) -> None:
+    """What is whole gets its name, and is on the disk when it has it."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    _flush(temporary)
+    temporary.replace(final)
+    _flush(final.parent)
 
 
 def link_or_copy(origin: Path, path: Path) -> None:

@@ -125,7 +125,7 @@ def _in_scale(experiment: Experiment, where: str, name: str, scale: Scale) -> It
         if scale.models is None and cell in experiment.cells and (model := experiment.cell(cell).model):
             yield f"{where}.cells: '{cell}' is {model}, but nothing is fetched at this scale; leave it out"
     if scale.world is not None:
-        yield from _unknown(f"{where}.questions.source", "source", [scale.questions.source], scale.world)
+        yield from _unknown(f"{where}.questions.source", "source", scale.questions.sources, scale.world)
     examined = [benchmark for part in scale.evaluation.parts.values() for benchmark in part]
     yield from _twice(f"{where}.evaluation.parts", examined)
     for part, benchmarks in scale.evaluation.parts.items():

@@ -211,13 +211,13 @@ def _base(experiment: Experiment) -> str:
     return _named(models.policy if models else "warm", policy_spec(experiment))
 
 
-def source_of(experiment: Experiment, name: str) -> str:
-    """The source that the questions called `name` are made from."""
-    return experiment.active.questions.source if name == "train" else experiment.benchmarks[name].source
+def sources_of(experiment: Experiment, name: str) -> list[str]:
+    """The sources that the questions called `name` are made from, first that of the questions themselves."""
+    return experiment.active.questions.sources if name == "train" else [experiment.benchmarks[name].source]
 
 
 def _source(experiment: Experiment, name: str) -> str:
-    source = source_of(experiment, name)
+    source = sources_of(experiment, name)[0]
     origin = world_spec(experiment, source).hash() if experiment.active.world else source
     made = hashlib.sha256((origin + prepare_spec(experiment, name).hash()).encode())
     return f"{name}@{made.hexdigest()[:16]}"

@@ -89,8 +89,8 @@ def test_truncated_json(tmp_path: Path, capsys: pytest.CaptureFixture):
     records = tmp_path / "Video-R1-260k.json"
     records.write_text('[{"problem_id": 1, "problem": "What is th')
     assert refused(capsys, training(tmp_path)) == (
-        f"prepare: {records}: not JSON (Unterminated string starting at: line 1 column 31 (char 30)); "
-        "remove it and run again\n"
+        f"prepare: {records}: damaged after 0 records (parse error: premature EOF); remove it and fetch the source "
+        "again (snakemake TARGET -R fetch)\n"
     )
     assert sorted(tmp_path.iterdir()) == [records]
 
@@ -152,9 +152,15 @@ def test_zip_member_outside_its_folder(tmp_path: Path, capsys: pytest.CaptureFix
         made.writestr("../../evil.mp4", b"evil")
     size, digest = archive.stat().st_size, sha256(archive)
     write_json(repository / "manifest.json", {"files": [{"path": "videos.zip", "size": size, "sha256": digest}]})
-    source = {"name": "mmvu", "repository": "lmms-eval/MMVU", "patterns": ["videos.zip"], "licence": "none"}
+    source = {
+        "name": "mmvu",
+        "repository": "lmms-eval/MMVU",
+        "type": "dataset",
+        "patterns": ["videos.zip"],
+        "licence": "none",
+    }
     lock = tmp_path / "resources/mmvu.json"
-    words = ["fetch", "--source", json.dumps(source), "--hub", str(tmp_path / "hub"), "--lock", str(lock)]
+    words = ["fetch", "--source", json.dumps(source), "--hub", str(tmp_path / "hub"), "--out", str(lock)]
     assert refused(capsys, words) == (
         f"fetch: {tmp_path / 'resources/mmvu/videos.zip'}: member '../../evil.mp4' points outside its folder; "
         "nothing was unpacked; check its origin\n"

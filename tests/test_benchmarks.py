@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from stgrpo.benchmarks import BENCHMARKS, mmvu, tempcompass, videommmu
+from stgrpo.benchmarks import BENCHMARKS, mmvu, perceptiontest, tempcompass, videommmu
 from stgrpo.errors import UserError
 from stgrpo.records import Question, SetAside
 
@@ -63,7 +63,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {  # a file of each benchmark and 
         },
     ),
     "mmvu": (
-        "validation/validation-00000-of-00001.parquet",
+        "data/validation-00000-of-00001.parquet",
         {
             "id": "validation_1",
             "video_path": "https://huggingface.co/datasets/yale-nlp/MMVU/resolve/main/videos/Chemistry/0.mp4",
@@ -213,6 +213,33 @@ def test_videommmu_options_that_have_letters_keep_them(tmp_path: Path):
     assert isinstance(plain, Question) and plain.options == ("A. A. x", "B. z")
 
 
+@pytest.mark.parametrize("kind", ["perception", "comprehension", "multiple-choice", None])
+def test_videommmu_rows_with_options_are_choices_whatever_their_type_is_called(tmp_path: Path, kind: str | None):
+    question, *_ = read("videommmu", tmp_path, {"question_type": kind})
+    assert isinstance(question, Question)
+    assert (question.kind, question.options) == ("multiple choice", ("A. Baroque", "B. Gothic"))
+
+
+def test_videommmu_rows_that_are_open_are_asked_without_options(tmp_path: Path):
+    question, *_ = read("videommmu", tmp_path, {"question_type": "open", "options": ["x"], "answer": "1.5"})
+    assert isinstance(question, Question) and (question.kind, question.options) == ("free-form", ())
+
+
+@pytest.mark.parametrize(("name", "folder"), [("videomme", "data"), ("perceptiontest", "videos")])
+@pytest.mark.parametrize("ending", [".mp4", ".MP4", ".mkv"])
+def test_a_video_is_found_by_any_of_its_endings(tmp_path: Path, name: str, folder: str, ending: str):
+    stem = ROWS[name][1]["videoID" if name == "videomme" else "video_name"]
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / f"{stem}{ending}").write_bytes(b"video")
+    (question,) = read(name, tmp_path, {})
+    assert isinstance(question, Question) and Path(question.video).samefile(tmp_path / folder / f"{stem}{ending}")
+
+
+def test_perceptiontest_names_its_videos_without_having_them(tmp_path: Path):
+    write_all("perceptiontest", tmp_path, [{}, {}, {"video_name": "video_9"}, {"answer_id": None}])
+    assert perceptiontest.video_names(tmp_path) == {"video_8241", "video_9"}
+
+
 @pytest.mark.parametrize("path", [ROWS["mmvu"][1]["video_path"], "videos/Chemistry/0.mp4"], ids=["address", "relative"])
 def test_mmvu_choices_become_options(tmp_path: Path, path: str):
     assert read("mmvu", tmp_path, {"video_path": path}) == [
@@ -270,6 +297,8 @@ SET_ASIDE = [
     ("mmvu", {"question_type": "open-ended"}, "an open question, which needs a judge model"),
     ("mmvu", {"question_type": "essay"}, "question_type 'essay' is unknown"),
     ("mmvu", {"video_path": "videos/Alchemy/0.mp4"}, "subject 'Alchemy' is in no discipline"),
+    ("mmvu", {"video_path": "../videos/Art/0.mp4"}, "video_path '../videos/Art/0.mp4' leads out of the benchmark"),
+    ("mmvu", {"video_path": "/videos/Art/0.mp4"}, "video_path '/videos/Art/0.mp4' leads out of the benchmark"),
     ("mmvu", {"video_path": "0.mp4"}, "subject '' is in no discipline"),
     ("mmvu", {"answer": "F"}, "answer 'F' is none of its options"),
     ("mmvu", {"answer": None}, "no answer"),
@@ -316,7 +345,7 @@ FILES = {
     "perceptiontest": "mc_question_val/*.parquet",
     "tempcompass": "multi-choice/*.parquet",
     "videommmu": "Adaptation/*.parquet",
-    "mmvu": "*/*.parquet",
+    "mmvu": "data/*.parquet",
 }
 
 
@@ -335,8 +364,8 @@ def test_a_missing_configuration_is_an_error(tmp_path: Path):
 
 
 def test_a_broken_file_is_an_error(tmp_path: Path):
-    (tmp_path / "validation").mkdir()
-    file = tmp_path / "validation/validation-00000-of-00001.parquet"
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data/validation-00000-of-00001.parquet"
     file.write_bytes(b"<html>not found</html>")
     with pytest.raises(UserError) as caught:
         list(mmvu.read_questions(tmp_path))

@@ -1,19 +1,25 @@
 """Rows of the training corpus -> questions, and files that come by a link or a copy."""
 
+import csv
 import errno
 import json
 import os
+import random
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from stgrpo.commands.prepare import prepare
 from stgrpo.config import Questions
-from stgrpo.data.video_r1 import RECORDS, read_questions
+from stgrpo.data.video_r1 import RECORDS, choose, read_questions
 from stgrpo.errors import UserError, VideoError
-from stgrpo.files import link_or_copy
+from stgrpo.files import link_or_copy, read_records
 from stgrpo.records import Question, SetAside
 from stgrpo.rl.checkpoints import take_model
+from stgrpo.rules import FrameRule
+from stgrpo.specs import PrepareSpec
 
 
 def row(**more: Any) -> dict[str, Any]:
@@ -84,6 +90,8 @@ SET_ASIDE = [
     (row(options=["A. a missile", 2]), "options are no list of texts", "an option that is no text"),
     (typed("numerical", "many"), "answer 'many' is no number", "a numerical answer in words"),
     (typed("regression", "inf"), "answer 'inf' is no number", "a number that is not finite"),
+    (row(path="../secret.mp4"), "path '../secret.mp4' leads out of the corpus", "a path that leads out"),
+    (row(path="/secret.mp4"), "path '/secret.mp4' leads out of the corpus", "a path of the machine"),
     (typed("OCR", " "), "solution holds no answer tag", "a text answer without text"),
     (7, "a int, not a record", "a number"),
     (None, "a NoneType, not a record", "null"),
@@ -151,6 +159,122 @@ def test_a_file_that_is_no_list_is_an_error(tmp_path: Path):
     with pytest.raises(UserError) as caught:
         read(tmp_path, {"rows": []})
     assert str(caught.value) == f"{tmp_path / RECORDS}: expected a list of records, found dict"
+
+
+WHOLE = json.dumps([row(problem_id=i) for i in range(100)])
+DAMAGE = [
+    (WHOLE[:-1], 100, "without its last bracket"),
+    (WHOLE[: len(WHOLE) // 2], WHOLE[: len(WHOLE) // 2].count("}"), "cut in the middle"),
+    (WHOLE.replace('"problem_id": 3,', '"problem_id": ,'), 3, "a field without a value"),
+    (WHOLE.replace("missile", "miss\0le", 1), 0, "a control character"),
+    (WHOLE + "[]", 100, "another list behind it"),
+    ("", 0, "empty"),
+]
+
+
+@pytest.mark.parametrize(("text", "count", "why"), DAMAGE, ids=[case[2] for case in DAMAGE])
+def test_a_damaged_file_is_named_with_the_number_of_whole_records(tmp_path: Path, text: str, count: int, why: str):
+    (tmp_path / RECORDS).write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        choose(tmp_path, Questions(source="video-r1", count=5, seed=0))
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / RECORDS}: damaged after {count} records ("), why
+    assert said.endswith("); remove it and fetch the source again (snakemake TARGET -R fetch)") and "\n" not in said
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(UserError) as caught:
+        choose(tmp_path, Questions(source="video-r1", count=5, seed=0))
+    assert str(caught.value) == f"{tmp_path / RECORDS}: no such file"
+
+
+def mixed(count: int) -> list[dict[str, Any]]:
+    """Every other record an image, and now and then an answer outside the options."""
+    return [
+        row(
+            problem_id=i,
+            path=f"./CLEVRER/{i // 3}.mp4",
+            data_type=("image", "video")[i % 2],
+            solution=f"<answer>{'ABABABC'[i % 7]}</answer>",
+        )
+        for i in range(count)
+    ]
+
+
+def test_the_choice_is_the_beginning_of_the_shuffled_records(tmp_path: Path):
+    """Against the plain way: all of the file in memory, shuffled, read until there are enough."""
+    rows = mixed(500)
+    (tmp_path / RECORDS).write_text(json.dumps(rows))
+    choice = choose(tmp_path, Questions(source="video-r1", count=30, seed=7, reserve=10))
+    order = list(range(500))
+    random.Random(7).shuffle(order)
+    usable = [i for i in order if i % 2 and i % 7 != 6]
+    assert [index for index, one in choice.rows if isinstance(one, Question)] == usable[:40]
+    assert [index for index, _ in choice.rows] == order[: order.index(usable[39]) + 1]
+    assert (choice.total, choice.complete) == (500, False)
+    assert choice.videos(tmp_path) == list(dict.fromkeys(f"CLEVRER/{i // 3}.mp4" for i in usable[:40]))
+
+
+def test_a_choice_without_a_reserve_is_everything(tmp_path: Path):
+    (tmp_path / RECORDS).write_text(json.dumps(mixed(100)))
+    choice = choose(tmp_path, Questions(source="video-r1", count=3, seed=0))
+    assert sorted(index for index, _ in choice.rows) == list(range(100)) and choice.complete
+
+
+def limited(folder: Path, reserve: int, broken: int) -> list[str]:
+    """Ids of 10 questions of 50, where the videos that are looked at first are broken."""
+    (folder / RECORDS).write_text(json.dumps([row(problem_id=i, path=f"./{i}.mp4") for i in range(50)]))
+    seen = []
+
+    def check(video: str) -> None:
+        seen.append(video)
+        if len(seen) <= broken:
+            raise VideoError(f"{video}: no such file")
+
+    questions, aside = read_questions(folder, Questions(source="video-r1", count=10, seed=1, reserve=reserve), check)
+    assert len(seen) == 10 + broken and len(aside) == broken
+    return [question.id for question in questions]
+
+
+def test_the_reserve_stands_in_for_videos_that_fail(tmp_path: Path):
+    whole = limited(tmp_path, reserve=13, broken=0)
+    assert limited(tmp_path, reserve=3, broken=0) == whole  # the reserve does not change what is drawn
+    assert limited(tmp_path, reserve=3, broken=3)[:7] == whole[3:]
+
+
+def test_a_reserve_that_is_too_small_says_so(tmp_path: Path):
+    with pytest.raises(UserError) as caught:
+        limited(tmp_path, reserve=3, broken=4)
+    order = list(range(50))
+    random.Random(1).shuffle(order)
+    assert str(caught.value) == (
+        f"{tmp_path / RECORDS}: 9 of 10 questions, because 4 of those chosen cannot be used, the first because: "
+        f"{tmp_path / str(order[0])}.mp4: no such file; raise questions.reserve = 3 in config.yaml"
+    )
+
+
+def test_training_shows_no_video_that_perceptiontest_examines(tmp_path: Path, questions: list[Question]):
+    """By name, in folders of PerceptionTest's only; the root of everything may be called as it likes."""
+    corpus, rows = tmp_path / "perception-lab/corpus", tmp_path / "rows"
+    paths = (
+        "PerceptionTest/video_1.mp4",
+        "PerceptionTest/video_2.mp4",
+        "LLaVA-Video-178K/0_30_s_perceptiontest/video_1.mp4",
+        "CLEVRER/train_videos/video_1.mp4",
+    )
+    for path, question in zip(paths, questions, strict=False):
+        link_or_copy(Path(question.video), corpus / path)
+    (corpus / RECORDS).write_text(json.dumps([row(problem_id=i, path=f"./{path}") for i, path in enumerate(paths)]))
+    (rows / "mc_question_val").mkdir(parents=True)
+    pd.DataFrame([{"video_name": "video_1"}]).to_parquet(rows / "mc_question_val/validation-00000-of-00001.parquet")
+    spec = PrepareSpec(name="train", frames=FrameRule(), draw=Questions(source="video-r1", count=10, seed=0))
+    out, aside = tmp_path / "train.jsonl", tmp_path / "aside.csv"
+    prepare(spec, corpus, out, aside, apart_from=rows)
+    assert {question.id for question in read_records(out, Question)} == {"video-r1-1", "video-r1-3"}
+    with aside.open(newline="") as lines:
+        found = {line["row"]: line["reason"] for line in csv.DictReader(lines)}
+    reason = "also in PerceptionTest's validation set, which the policy is examined on"
+    assert found == {f"{RECORDS}[{i}]": f"{corpus / paths[i]}: {reason}" for i in (0, 2)}
 
 
 def ids(folder: Path, count: int, seed: int) -> list[str]:

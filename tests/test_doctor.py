@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hub_server import HubServer
 from slurm_cluster import Slurm
 from support import ROOT, copy_of_the_tree, experiment
 
@@ -66,6 +67,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., N
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # where nobody answers
 
     def put(name: str, text: str = "", status: int = 0, error: str = "") -> None:
         path = tmp_path / "bin" / name
@@ -459,13 +461,31 @@ def test_what_is_gated_needs_a_token(monkeypatch):
     ]
 
 
+def test_the_hub_is_asked_whether_it_answers(monkeypatch, tmp_path: Path):
+    assert said(checks.hub, HERE) == []  # everything is rendered
+    todo = "run snakemake prefetch where there is a network, or name a proxy (HTTPS_PROXY) or a mirror (HF_ENDPOINT)"
+    lost = "http://127.0.0.1:9 cannot be reached ([Errno 111] Connection refused)"
+    assert said(checks.hub, PAPER) == [("missing", f"{lost}; {todo}")]
+    with HubServer(tmp_path) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        assert said(checks.hub, PAPER) == [("ok", f"{server.url} answers")]
+        monkeypatch.setenv("TRANSFORMERS_OFFLINE", "1")
+        assert said(checks.hub, PAPER) == [("missing", "TRANSFORMERS_OFFLINE is set; unset TRANSFORMERS_OFFLINE")]
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", "no address")
+    assert said(checks.hub, PAPER) == [
+        ("missing", f"no address cannot be reached (unknown url type: 'no address'); {todo}")
+    ]
+    assert said(checks.hub, replace(PAPER, work=replace(PAPER.work, sources=[]))) == []
+
+
 def test_what_was_fetched_needs_no_token():
     assert "videommmu" in work_of_scale(PAPER.experiment).sources
     write_json("resources/paper/videommmu.json", {})
     lacking = work_of_scale(PAPER.experiment)
     assert lacking.sources == [
-        *("qwen2.5-vl-7b", "llava-onevision-0.5b"),
-        *("qwen2.5-vl-7b-sft", "video-r1-7b", "arrow-rl-7b", "video-r1"),
+        *("qwen2.5-vl-7b", "llava-onevision-0.5b", "qwen2.5-vl-7b-sft", "video-r1-7b", "arrow-rl-7b"),
+        *("video-r1", "perceptiontest-rows"),
         *("videomme", "vsibench", "perceptiontest", "tempcompass", "mmvu"),
     ]
     assert said(checks.token, replace(PAPER, work=lacking)) == []

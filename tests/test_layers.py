@@ -79,7 +79,7 @@ def test_core_and_verbs_start_without_heavy_packages():
         ("prepare", ["stgrpo.data.video_r1", "stgrpo.benchmarks"]),
         ("grade", ["stgrpo.benchmarks.grading"]),
         ("tabulate", ["stgrpo.report.tables"]),
-        ("fetch", ["stgrpo.data.sources"]),
+        ("fetch", ["stgrpo.data.fetching"]),
         ("plan", []),
         ("doctor", []),
     ],

@@ -74,7 +74,7 @@ def make_questions(chosen: Experiment) -> None:
                 "world.json",
             ]
         )
-        assert not main(["fetch", "--source", row, "--hub", "resources/hub", "--lock", f"resources/{source}.json"])
+        assert not main(["fetch", "--source", row, "--hub", "resources/hub", "--out", f"resources/{source}.json"])
         spec, out = specs.prepare_spec(chosen, name).canonical(), f"results/smoke/questions/{name}"
         words = ["--source", f"resources/{source}", "--out", f"{out}.jsonl", "--aside", f"{out}.aside.csv"]
         assert not main(["prepare", "--spec", spec, *words])

@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+import shutil
+import struct
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from stgrpo.data.sources import Source, fetch, read_source, unpack
+from stgrpo.data.sources import Source, choose, fetch, read_source, unpack
 from stgrpo.errors import UserError
 
-SOURCE = Source("corpus", "owner/corpus", ("records.json", "clips/*.zip"), "MIT")
+SOURCE = Source("corpus", "owner/corpus", "dataset", ("records.json", "clips/*.zip"), "MIT")
 RECORDS = b'[{"id": 1}]'
 MEMBERS = {"videos/a.mp4": b"first video", "videos/b.mp4": b"second video, longer"}
 
@@ -103,10 +106,13 @@ def test_a_listed_file_that_is_not_there_is_named(hub: Path, tmp_path: Path):
 
 
 def test_patterns_that_match_nothing_are_an_error(hub: Path, tmp_path: Path):
-    source = Source("corpus", "owner/corpus", ("*.parquet", "x/*.json"), "MIT")
+    source = Source("corpus", "owner/corpus", "dataset", ("*.parquet", "x/*.json"), "MIT")
     with pytest.raises(UserError) as caught:
         fetch(source, hub, tmp_path / "got")
     assert str(caught.value) == f"{hub / 'owner/corpus'}: no file matches *.parquet x/*.json"
+    source = Source("corpus", "owner/corpus", "dataset", ("records.json", "*.parquet"), "MIT")
+    with pytest.raises(UserError, match=r"no file matches \*\.parquet$"):
+        fetch(source, hub, tmp_path / "got")
 
 
 def test_a_hub_without_the_repository_is_an_error_of_one_line(tmp_path: Path):
@@ -120,7 +126,7 @@ def test_a_manifest_cannot_write_outside_its_folder(hub: Path, tmp_path: Path):
     listed = {"path": "../evil.json", "size": len(RECORDS), "sha256": hashlib.sha256(RECORDS).hexdigest()}
     (hub / "owner/corpus/manifest.json").write_text(json.dumps({"files": [listed]}), encoding="utf-8")
     with pytest.raises(UserError):
-        fetch(Source("corpus", "owner/corpus", ("*.json",), "MIT"), hub, tmp_path / "got" / "corpus")
+        fetch(Source("corpus", "owner/corpus", "dataset", ("*.json",), "MIT"), hub, tmp_path / "got" / "corpus")
     assert not (tmp_path / "got" / "evil.json").exists()
 
 
@@ -201,6 +207,37 @@ def test_a_deflated_member_that_does_not_inflate_does_not_appear(tmp_path: Path)
     assert contents(tmp_path / "inside") == {}
 
 
+def declare(archive: Path, size: int) -> None:
+    """Let the table of contents of an archive of one member say another size for it."""
+    data = bytearray(archive.read_bytes())
+    entry = data.index(b"PK\x01\x02")
+    data[entry + 24 : entry + 28] = struct.pack("<I", size)  # uncompressed size, after 24 bytes of other fields
+    archive.write_bytes(data)
+
+
+def test_a_member_that_is_larger_than_it_says_does_not_appear(tmp_path: Path):
+    archive = tmp_path / "bomb.zip"
+    write_zip(archive, {"a.mp4": b"0" * 10_000_000}, zipfile.ZIP_DEFLATED)
+    declare(archive, 1000)
+    with pytest.raises(UserError) as caught:
+        unpack(archive, tmp_path / "inside")
+    assert str(caught.value) == f"{archive}: damaged archive (Bad CRC-32 for file 'a.mp4'); remove it and run again"
+    assert contents(tmp_path / "inside") == {}
+
+
+def test_an_archive_that_is_larger_than_the_disk_is_refused_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    archive = tmp_path / "bomb.zip"
+    write_zip(archive, {"small.mp4": b"video", "bomb.mp4": b"0" * 10_000_000}, zipfile.ZIP_DEFLATED)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5_000_000))
+    with pytest.raises(UserError) as caught:
+        unpack(archive, tmp_path / "inside")
+    assert str(caught.value) == (
+        f"{archive}: unpacks to 10 MB, 5 MB are free; nothing was unpacked; free some, or make resources/ a link to a "
+        "larger disk"
+    )
+    assert contents(tmp_path / "inside") == {}
+
+
 def test_deflated_members_unpack(tmp_path: Path):
     write_zip(tmp_path / "x.zip", {"a.mp4": b"video " * 100}, zipfile.ZIP_DEFLATED)
     unpack(tmp_path / "x.zip", tmp_path / "inside")
@@ -238,8 +275,8 @@ def test_a_new_archive_replaces_members_of_equal_size(hub: Path, tmp_path: Path)
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "sources.csv"
     path.write_text(
-        "name,repository,files,licence,gated\ncorpus,owner/corpus,records.json clips/*.zip,MIT,no\n"
-        'other,owner/other,*.json,"not stated, ask",yes\n',
+        "name,repository,type,files,licence,gated\ncorpus,owner/corpus,dataset,records.json clips/*.zip,MIT,no\n"
+        'other,owner/other,model,*.json,"not stated, ask",yes\n',
         encoding="utf-8",
     )
     return path
@@ -248,6 +285,13 @@ def table(tmp_path: Path) -> Path:
 def test_a_row_of_the_table_is_a_source(table: Path):
     assert read_source(table, "corpus") == SOURCE
     assert read_source(table, "other").licence == "not stated, ask"
+
+
+def test_a_row_of_another_type_than_the_hub_has_is_named(table: Path):
+    table.write_text(table.read_text().replace("dataset", "datasets"))
+    with pytest.raises(UserError) as caught:
+        read_source(table, "corpus")
+    assert str(caught.value) == f"{table}: source 'corpus' is of type 'datasets'; did you mean 'dataset'?"
 
 
 @pytest.mark.parametrize(
@@ -263,3 +307,35 @@ def test_the_repository_s_own_table_is_read():
     source = read_source(Path(__file__).parent.parent / "workflow/resources/sources.csv", "video-r1")
     assert source.repository == "Video-R1/Video-R1-data"
     assert "Video-R1-260k.json" in source.patterns
+
+
+HUB = {  # what the repositories hold beside cards and the like, as their pages list it
+    "video-r1": (
+        ["Video-R1-260k.json", "CLEVRER/CLEVRER_part1.zip", "LLaVA-Video-178K/LLaVA-Video-178K_part1.zip"],
+        ["Video-R1-COT-165k.json"],
+    ),
+    "videomme": (
+        ["videomme/test-00000-of-00001.parquet", "videos_chunked_01.zip", "videos_chunked_20.zip"],
+        ["subtitle.zip"],
+    ),
+    "vsibench": (
+        ["test-00000-of-00001.parquet", "arkitscenes.zip", "scannet.zip", "scannetpp.zip"],
+        ["test_debiased.parquet", "test_pruned.parquet", "test.jsonl", "pruned_ids.txt", "create_pq.py"],
+    ),
+    "perceptiontest": (
+        ["mc_question_val/validation-00000-of-00001.parquet", "videos_chunked_01.zip", "videos_chunked_02.zip"],
+        ["valid_audios.zip"],
+    ),
+    "perceptiontest-rows": (
+        ["mc_question_val/validation-00000-of-00001.parquet"],
+        ["valid_audios.zip", "videos_chunked_01.zip", "videos_chunked_02.zip"],
+    ),
+    "mmvu": (["data/validation-00000-of-00001.parquet", "videos.zip"], []),
+}
+
+
+@pytest.mark.parametrize(("name", "files"), HUB.items(), ids=HUB)
+def test_the_table_s_patterns_choose_what_is_read_and_nothing_beside_it(name: str, files: tuple[list[str], list[str]]):
+    source = read_source(Path(__file__).parent.parent / "workflow/resources/sources.csv", name)
+    wanted, others = files
+    assert choose([*wanted, *others, "README.md", ".gitattributes"], source, "") == wanted

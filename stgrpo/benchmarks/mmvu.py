@@ -1,7 +1,7 @@
 """MMVU's multiple choice in 27 subjects of four disciplines (rules: lmms-eval 0.7.3, `tasks/mmvu`).
 
-On disk: `*/*.parquet` and `videos/<Subject>/<n>.mp4`. The score is the micro average over all questions of a known
-subject; open questions are set aside.
+On disk: `data/*.parquet` and `videos/<Subject>/<n>.mp4`. A row names its video from there, or by its address in the
+original repository. The score is the micro average over all questions of a known subject; open questions are set aside.
 
 lmms-eval accepts a letter that is merely mentioned, an article "a" as the letter A, and the words of a choice: "It is
 not B but C" is right for B. We are stricter and accept only the one letter that an answer chooses, upper-case where
@@ -37,7 +37,7 @@ weights = micro
 
 def read_questions(folder: Path) -> Iterator[Question | SetAside]:
     """Every row; open ones, those of an unknown subject or without a usable answer are set aside."""
-    for index, row in read_rows(folder, "*/*.parquet"):
+    for index, row in read_rows(folder, "data/*.parquet"):
         yield _question(folder, index, row)
 
 
@@ -45,16 +45,16 @@ def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAs
     if reason := incomplete(row, _TEXTS) or _flaw(row):
         return SetAside(f"mmvu[{index}]", reason)
     options = _options(row)
-    *_, subject, name = PurePosixPath(row["video_path"]).parts
+    path = _path(row)
     return Question(
         id=f"mmvu-{index}",
-        video=str(folder / "videos" / subject / name),
+        video=str(folder / path),
         text=row["question"],
         options=tuple(options),
         kind="multiple choice",
         answer=row["answer"],
         source="mmvu",
-        tags={"id": row["id"], "subject": subject, "discipline": _DISCIPLINES[subject]},
+        tags={"id": row["id"], "subject": path.parent.name, "discipline": _DISCIPLINES[path.parent.name]},
     )
 
 
@@ -63,15 +63,22 @@ def _flaw(row: dict[str, Any]) -> str | None:
         return "an open question, which needs a judge model"
     if row["question_type"] != "multiple-choice":
         return f"question_type '{row['question_type']}' is unknown"
-    subject = PurePosixPath(row["video_path"]).parent.name
-    if subject not in _DISCIPLINES:
-        return f"subject '{subject}' is in no discipline"
+    path = _path(row)
+    if path.is_absolute() or ".." in path.parts:
+        return f"video_path '{row['video_path']}' leads out of the benchmark"
+    if path.parent.name not in _DISCIPLINES:
+        return f"subject '{path.parent.name}' is in no discipline"
     if reason := incomplete(row, (), ("choices",)):
         return reason
     choices = row["choices"]
     if not isinstance(choices, dict) or not all(isinstance(choice, str | None) for choice in choices.values()):
         return "choices are no record of texts"
     return no_option(row["answer"], _options(row))
+
+
+def _path(row: dict[str, Any]) -> PurePosixPath:
+    """Of the video, from the root of the repository."""
+    return PurePosixPath(row["video_path"].partition("/resolve/main/")[2] or row["video_path"])
 
 
 def _options(row: dict[str, Any]) -> list[str]:

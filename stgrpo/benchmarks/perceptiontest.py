@@ -1,6 +1,7 @@
 """PerceptionTest's multiple choice on the validation videos (rules: lmms-eval 0.7.3, `tasks/perceptiontest/val`).
 
-On disk: `mc_question_val/*.parquet` and `videos/<video_name>.mp4`. The score is the micro average over all questions.
+On disk: `mc_question_val/*.parquet` and `videos/<video_name>.mp4` or .MP4. The score is the micro average over all
+questions.
 """
 
 import re
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from stgrpo.benchmarks.averages import micro
-from stgrpo.benchmarks.rows import incomplete, odd_options, read_rows
+from stgrpo.benchmarks.rows import find_video, incomplete, odd_options, read_rows
 from stgrpo.prompts import LETTERS, lettered
 from stgrpo.records import Question, SetAside
 
+_ROWS = "mc_question_val/*.parquet"
 _TEXTS = ("question", "question_id", "video_name", "area")
 _ALONE = re.compile(r"\b[A-D]\b")
 
@@ -21,8 +23,17 @@ weights = micro
 
 def read_questions(folder: Path) -> Iterator[Question | SetAside]:
     """Every row; those without a usable answer are set aside."""
-    for index, row in read_rows(folder, "mc_question_val/*.parquet"):
+    for index, row in read_rows(folder, _ROWS):
         yield _question(folder, index, row)
+
+
+def video_names(folder: Path) -> frozenset[str]:
+    """Every video that is asked about, as the rows name it; the videos themselves need not be there.
+
+    Raises:
+        UserError: the rows are missing.
+    """
+    return frozenset(row["video_name"] for _, row in read_rows(folder, _ROWS) if isinstance(row["video_name"], str))
 
 
 def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAside:
@@ -30,7 +41,7 @@ def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAs
         return SetAside(f"perceptiontest[{index}]", reason)
     return Question(
         id=f"perceptiontest-{index}",
-        video=str(folder / "videos" / f"{row['video_name']}.mp4"),
+        video=find_video(folder / "videos", row["video_name"]),
         text=row["question"],
         options=tuple(lettered(row["options"])),
         kind="multiple choice",

@@ -7,6 +7,8 @@ from typing import Any
 from stgrpo.errors import UserError
 from stgrpo.prompts import LETTERS
 
+_ENDINGS = (".mp4", ".MP4", ".mkv")  # those that lmms-eval 0.7.3 looks for
+
 
 def read_rows(folder: Path, files: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Every row with its number, counted through all files in the order of their names.
@@ -47,6 +49,17 @@ def incomplete(row: Mapping[str, Any], texts: tuple[str, ...], others: tuple[str
         return f"no {', '.join(absent)}"
     odd = next((name for name in texts if not isinstance(row[name], str)), None)
     return f"{odd} is a {type(row[odd]).__name__}, not a text" if odd else None
+
+
+def find_video(folder: Path, name: str) -> str:
+    """Path of a video, whose ending no row tells; that of an mp4 where there is none.
+
+    Args:
+        folder: of the videos.
+        name: without ending.
+    """
+    paths = [folder / f"{name}{ending}" for ending in _ENDINGS]
+    return str(next((path for path in paths if path.is_file()), paths[0]))
 
 
 def odd_options(options: Any) -> str | None:

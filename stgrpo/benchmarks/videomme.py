@@ -1,6 +1,7 @@
 """VideoMME without subtitles: four options, three durations (rules: lmms-eval 0.7.3, `tasks/videomme`).
 
-On disk: `videomme/*.parquet` and `data/<videoID>.mp4`. The score is the micro average over all questions.
+On disk: `videomme/*.parquet` and `data/<videoID>.mp4`, some of them .MP4 or .mkv. The score is the micro
+average over all questions.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 from stgrpo.benchmarks.averages import micro
 from stgrpo.benchmarks.choices import pick_letter
-from stgrpo.benchmarks.rows import incomplete, odd_options, read_rows
+from stgrpo.benchmarks.rows import find_video, incomplete, odd_options, read_rows
 from stgrpo.prompts import no_option
 from stgrpo.records import Question, SetAside
 
@@ -29,7 +30,7 @@ def _question(folder: Path, index: int, row: dict[str, Any]) -> Question | SetAs
         return SetAside(f"videomme[{index}]", reason)
     return Question(
         id=f"videomme-{index}",
-        video=str(folder / "data" / f"{row['videoID']}.mp4"),
+        video=find_video(folder / "data", row["videoID"]),
         text=row["question"],
         options=tuple(row["options"]),
         kind="multiple choice",

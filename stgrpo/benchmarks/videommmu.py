@@ -3,6 +3,9 @@
 On disk: `Adaptation`, `Comprehension` and `Perception`, each with `*.parquet`, and `<Discipline>/<id>.mp4`. The last
 frame of every video is the picture of Adaptation's question. The score is the micro average over all questions; an
 empty answer is wrong, where lmms-eval leaves an empty open answer out.
+
+A row is a choice if it has options, unless its `question_type` says "open". Other types than that and
+"multiple-choice" say nothing: lmms-eval knows "perception", whose answers it reads as open and judges as choices.
 """
 
 from collections.abc import Iterator
@@ -64,7 +67,7 @@ def _question(folder: Path, track: str, index: int, row: dict[str, Any]) -> Ques
 def _flaw(row: dict[str, Any]) -> str | None:
     if (subject := _subject(row)) not in _DISCIPLINES:
         return f"subject '{subject}' is in no discipline"
-    if options := row.get("options"):
+    if not _is_open(row) and (options := row.get("options")):
         return odd_options(options) or no_option(row["answer"], _options(row))
     return "no options" if row.get("question_type") == "multiple-choice" else None
 
@@ -74,9 +77,13 @@ def _subject(row: dict[str, Any]) -> str:
     return "_".join(row["id"].split("_")[1:-1])
 
 
+def _is_open(row: dict[str, Any]) -> bool:
+    return str(row.get("question_type")).startswith("open")
+
+
 def _options(row: dict[str, Any]) -> list[str]:
     """With letters; some rows have them already."""
-    options = row.get("options") or []
+    options = [] if _is_open(row) else row.get("options") or []
     have = all(option.startswith(f"{letter}.") for option, letter in zip(options, LETTERS, strict=False))
     return options if have else lettered(options)
 

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from stgrpo.benchmarks import BENCHMARKS
+from stgrpo.benchmarks import BENCHMARKS, perceptiontest
 from stgrpo.commands import add_spec, origin_of
 from stgrpo.data import video_r1
 from stgrpo.errors import UserError, VideoError
@@ -25,24 +25,29 @@ def register(parser: ArgumentParser) -> None:
     """Arguments of the verb."""
     add_spec(parser)
     parser.add_argument("--source", type=Path, required=True, help="folder of the fetched source")
+    parser.add_argument(
+        "--apart-from", type=Path, metavar="FOLDER", help="rows of PerceptionTest, whose videos no question may show"
+    )
     parser.add_argument("--out", type=Path, required=True, help="questions to write")
     parser.add_argument("--aside", type=Path, required=True, help="rows set aside to write")
 
 
 def run(args: Namespace) -> None:
     """Read, check that every video decodes, write."""
-    prepare(PrepareSpec.parse(args.spec), args.source, args.out, args.aside)
+    prepare(PrepareSpec.parse(args.spec), args.source, args.out, args.aside, args.apart_from)
 
 
-def prepare(spec: PrepareSpec, source: Path, out: Path, set_aside: Path) -> None:
+def prepare(spec: PrepareSpec, source: Path, out: Path, set_aside: Path, apart_from: Path | None = None) -> None:
     """See the module's text.
 
     Raises:
         UserError: the source is unreadable, or nothing of it can be used.
     """
     if spec.draw is not None:
+        examined = perceptiontest.video_names(apart_from) if apart_from else frozenset()
         with FrameReader() as reader, Progress(spec.draw.count, "question") as progress:
-            questions, aside = video_r1.read_questions(source, spec.draw, _checked(reader, spec.frames, progress))
+            check = _checked(reader, spec.frames, progress, source, examined)
+            questions, aside = video_r1.read_questions(source, spec.draw, check)
     else:
         questions, aside = _benchmark(spec, source)
     _write_aside(set_aside, aside)
@@ -80,10 +85,14 @@ def _flaw(reader: FrameReader, video: str, rule: FrameRule) -> str | None:
     return None
 
 
-def _checked(reader: FrameReader, rule: FrameRule, progress: Progress) -> Callable[[str], None]:
+def _checked(
+    reader: FrameReader, rule: FrameRule, progress: Progress, source: Path, examined: frozenset[str]
+) -> Callable[[str], None]:
     """A check that raises VideoError, and counts the videos that pass."""
 
     def check(video: str) -> None:
+        if video_r1.of_perceptiontest(Path(video).relative_to(source)) in examined:
+            raise VideoError(f"{video}: also in PerceptionTest's validation set, which the policy is examined on")
         reader.read(video, rule)
         progress.update()
 

@@ -8,13 +8,17 @@ import csv
 import shutil
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from stgrpo.errors import UserError, suggest
 from stgrpo.files import link_or_copy, read_json, replacing, sha256
+from stgrpo.progress import amount
+
+Kind = Literal["dataset", "model"]
 
 MANIFEST = "manifest.json"
 _LINK = 0o120000  # file type of a symbolic link in a zip member's Unix mode
@@ -26,6 +30,7 @@ class Source:
 
     name: str
     repository: str
+    type: Kind
     patterns: tuple[str, ...]
     licence: str
 
@@ -34,14 +39,17 @@ def read_source(table: Path, name: str) -> Source:
     """The row called `name`.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it is of no type that the Hub has.
     """
     with table.open(newline="", encoding="utf-8") as lines:
         rows = {row["name"]: row for row in csv.DictReader(lines)}
     if name not in rows:
         raise UserError(f"{table}: no source '{name}'; {suggest(name, list(rows))}")
     row = rows[name]
-    return Source(name, row["repository"], tuple(row["files"].split()), row["licence"])
+    kinds: dict[str, Kind] = {"dataset": "dataset", "model": "model"}
+    if row["type"] not in kinds:
+        raise UserError(f"{table}: source '{name}' is of type '{row['type']}'; {suggest(row['type'], kinds)}")
+    return Source(name, row["repository"], kinds[row["type"]], tuple(row["files"].split()), row["licence"])
 
 
 def fetch(source: Source, hub: Path, target: Path) -> list[dict[str, Any]]:
@@ -51,11 +59,10 @@ def fetch(source: Source, hub: Path, target: Path) -> list[dict[str, Any]]:
         UserError: a file is missing in the hub, or does not match its manifest.
     """
     repository = hub / source.repository
-    listed = [f for f in read_json(repository / MANIFEST)["files"] if _wanted(f["path"], source.patterns)]
-    if not listed:
-        raise UserError(f"{repository}: no file matches {' '.join(source.patterns)}")
+    entries = {entry["path"]: entry for entry in read_json(repository / MANIFEST)["files"]}
+    listed = [entries[name] for name in choose(list(entries), source, str(repository))]
     for entry in listed:
-        if _leaves_folder(entry["path"]):
+        if leaves_folder(entry["path"]):
             raise UserError(f"{repository / MANIFEST}: '{entry['path']}' points outside its folder; make the hub again")
         path = target / entry["path"]
         if not _matches(path, entry):
@@ -71,35 +78,66 @@ def fetch(source: Source, hub: Path, target: Path) -> list[dict[str, Any]]:
     return listed
 
 
+def choose(names: Sequence[str], source: Source, where: str) -> list[str]:
+    """The files of a repository that a source wants.
+
+    Raises:
+        UserError: one of its patterns matches none.
+    """
+    idle = [pattern for pattern in source.patterns if not any(fnmatch(name, pattern) for name in names)]
+    if idle:
+        raise UserError(f"{where}: no file matches {' '.join(idle)}")
+    return [name for name in names if any(fnmatch(name, pattern) for pattern in source.patterns)]
+
+
 def unpack(archive: Path, folder: Path) -> None:
     """Extract every member that is not there yet; a member appears whole or not at all.
 
     Raises:
-        UserError: the archive is damaged, or a member points outside `folder`.
+        UserError: the archive is damaged or larger than the disk, or a member points outside `folder`.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [m for m in opened.infolist() if not m.is_dir()]
             for member in members:  # all are checked before one is written
-                _check_inside(archive, member)
-            for member in members:
+                check_inside(archive, member)
+            missing = [member for member in members if not _is_there(folder / member.filename, member)]
+            _check_room(archive, missing)
+            for member in missing:  # no more is read of it than the size that was checked
                 path = folder / member.filename
-                if path.is_file() and path.stat().st_size == member.file_size and _crc32(path) == member.CRC:
-                    continue
                 with replacing(path) as temporary, opened.open(member) as packed, temporary.open("wb") as out:
                     shutil.copyfileobj(packed, out)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{archive}: damaged archive ({error}); remove it and run again") from None
 
 
-def _check_inside(archive: Path, member: zipfile.ZipInfo) -> None:
+def check_inside(archive: Path | str, member: zipfile.ZipInfo) -> None:
+    """Refuse an archive with a member that would leave its folder.
+
+    Raises:
+        UserError: it points outside, or is a link.
+    """
     is_link = (member.external_attr >> 16) & 0o170000 == _LINK
-    if _leaves_folder(member.filename) or is_link:
+    if leaves_folder(member.filename) or is_link:
         what = "is a link" if is_link else "points outside its folder"
         raise UserError(f"{archive}: member '{member.filename}' {what}; nothing was unpacked; check its origin")
 
 
-def _leaves_folder(name: str) -> bool:
+def _is_there(path: Path, member: zipfile.ZipInfo) -> bool:
+    return path.is_file() and path.stat().st_size == member.file_size and _crc32(path) == member.CRC
+
+
+def _check_room(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    needed, free = sum(member.file_size for member in members), shutil.disk_usage(archive.parent).free
+    if needed > free:
+        raise UserError(
+            f"{archive}: unpacks to {amount(needed)}, {amount(free)} are free; nothing was unpacked; free some, "
+            "or make resources/ a link to a larger disk"
+        )
+
+
+def leaves_folder(name: str) -> bool:
+    """Whether a name that came from elsewhere points out of the folder that it belongs in."""
     path = PurePosixPath(name.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts
 
@@ -111,10 +149,6 @@ def _crc32(path: Path) -> int:
         while block := stream.read(1 << 20):
             value = zlib.crc32(block, value)
     return value
-
-
-def _wanted(path: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch(path, pattern) for pattern in patterns)
 
 
 def _matches(path: Path, entry: dict[str, Any]) -> bool:

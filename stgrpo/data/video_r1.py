@@ -1,19 +1,67 @@
-"""Video-R1-data -> questions: the video rows of `Video-R1-260k.json` (schema: its dataset card)."""
+"""Video-R1-data -> questions: the video rows of `Video-R1-260k.json` (schema: its dataset card).
+
+The file is read as a stream, twice: which of its records can be questions, then those that the draw chooses. `fetch`
+makes the same choice as `prepare`, and so brings the videos that are looked at and no others.
+"""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ijson
+
 from stgrpo.answers import extract, read_number
 from stgrpo.config import Questions
+from stgrpo.data.sources import leaves_folder
 from stgrpo.errors import UserError, VideoError
-from stgrpo.files import read_json
 from stgrpo.prompts import no_option
 from stgrpo.records import REWARDED_KINDS, Question, SetAside
 
 RECORDS = "Video-R1-260k.json"
 _TEXTS = ("problem", "data_type", "problem_type", "solution", "path")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The records that a draw may look at.
+
+    Attributes:
+        rows: number of the record in the file and what it is, in the order of the draw.
+        total: records in the file.
+        complete: whether that is every record that can be a question.
+    """
+
+    rows: tuple[tuple[int, Question | SetAside], ...]
+    total: int
+    complete: bool
+
+    def videos(self, folder: Path) -> list[str]:
+        """Paths inside the corpus, each once, in the order of the draw."""
+        found = (row.video for _, row in self.rows if isinstance(row, Question))
+        return list(dict.fromkeys(Path(video).relative_to(folder).as_posix() for video in found))
+
+
+def choose(folder: Path, draw: Questions) -> Choice:
+    """The records of a seeded draw up to its reserve; without a reserve, all.
+
+    Args:
+        folder: the fetched source; its videos need not be there.
+        draw: how many, how many more for videos that cannot be used, and the seed.
+
+    Raises:
+        UserError: the file is missing, damaged, or no list.
+    """
+    file = folder / RECORDS
+    usable = bytearray(_flaw(row) is None for row in _records(file))
+    order = list(range(len(usable)))
+    random.Random(draw.seed).shuffle(order)
+    order = _until_reserve(order, usable, draw)
+    wanted = set(order)
+    rows = {index: _question(row, index, folder) for index, row in enumerate(_records(file)) if index in wanted}
+    complete = sum(usable[index] for index in order) == sum(usable)
+    return Choice(tuple((index, rows[index]) for index in order), len(usable), complete)
 
 
 def read_questions(
@@ -23,38 +71,88 @@ def read_questions(
 
     Args:
         folder: the fetched source.
-        draw: how many, and the seed.
+        draw: how many, how many more for videos that cannot be used, and the seed.
         check_video: raises VideoError for a video that cannot be used.
 
     Raises:
-        UserError: the file is no list of records, or none is usable.
+        UserError: the file is no list of records, none is usable, or the reserve is too small.
     """
-    rows = read_json(folder / RECORDS)
-    if not isinstance(rows, list):
-        raise UserError(f"{folder / RECORDS}: expected a list of records, found {type(rows).__name__}")
-    order = list(range(len(rows)))
-    random.Random(draw.seed).shuffle(order)
-    questions, aside, seen = [], [], set()
-    for index in order:
+    choice = choose(folder, draw)
+    questions, aside, failed, seen = [], [], [], set()
+    for index, question in choice.rows:
         if len(questions) == draw.count:
             break
-        question = _question(rows[index], index, folder)
-        if isinstance(question, Question) and question.id in seen:
-            question = SetAside(f"{RECORDS}[{index}]", f"problem_id of {question.id} is used twice")
-        if isinstance(question, Question):
-            question = _with_video(question, index, check_video)
-        if isinstance(question, Question):
+        if isinstance(question, SetAside):
+            aside.append(question)
+            continue
+        reason = (
+            f"problem_id of {question.id} is used twice" if question.id in seen else _flaw_of(question, check_video)
+        )
+        if reason is None:
             seen.add(question.id)
             questions.append(question)
         else:
-            aside.append(question)
+            failed.append(reason)
+            aside.append(SetAside(f"{RECORDS}[{index}]", reason))
     if not questions:
         first = f", the first because: {aside[0].reason}" if aside else ""
         raise UserError(
-            f"{folder / RECORDS}: none of {len(rows)} records is a usable video question "
+            f"{folder / RECORDS}: none of {choice.total} records is a usable video question "
             f"({len(aside)} set aside{first})"
         )
+    if len(questions) < draw.count and not choice.complete:
+        raise UserError(
+            f"{folder / RECORDS}: {len(questions)} of {draw.count} questions, because {len(failed)} of those chosen "
+            f"cannot be used, the first because: {failed[0]}; raise questions.reserve = {draw.reserve} in config.yaml"
+        )
     return questions, aside
+
+
+def of_perceptiontest(video: Path) -> str | None:
+    """The name that PerceptionTest gives a video of the corpus; None for one of another origin.
+
+    Its videos stand in a folder of its name, and LLaVA-Video-178K has folders of them too (`0_30_s_perceptiontest`).
+    Names alone say nothing: CLEVRER has a `video_10007` as well.
+
+    Args:
+        video: path inside the corpus.
+    """
+    return video.stem if any("perception" in folder.lower() for folder in video.parts[:-1]) else None
+
+
+def _until_reserve(order: list[int], usable: Sequence[int], draw: Questions) -> list[int]:
+    """The beginning of an order that holds as many usable records as may be looked at."""
+    if draw.reserve is None:
+        return order
+    left = draw.count + draw.reserve
+    for at, index in enumerate(order):
+        if left == 0:
+            return order[:at]
+        left -= usable[index]
+    return order
+
+
+def _records(file: Path) -> Iterator[Any]:
+    """Every record of the file, one at a time."""
+    count = 0
+    try:
+        with file.open("rb") as stream:
+            _, kind, _ = next(ijson.parse(stream))
+            if kind != "start_array":
+                found = "dict" if kind == "start_map" else f"a single {kind}"
+                raise UserError(f"{file}: expected a list of records, found {found}")
+            stream.seek(0)
+            for row in ijson.items(stream, "item", use_float=True):
+                yield row
+                count += 1
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file") from None
+    except ijson.JSONError as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{file}: damaged after {count} records ({reason}); remove it and fetch the source again "
+            "(snakemake TARGET -R fetch)"
+        ) from None
 
 
 def _question(row: Any, index: int, folder: Path) -> Question | SetAside:
@@ -85,6 +183,8 @@ def _flaw(row: Any) -> str | None:
         return f"data_type '{row['data_type']}' is neither video nor image"
     if row["problem_type"] not in REWARDED_KINDS:
         return f"problem_type '{row['problem_type']}' has no accuracy rule"
+    if leaves_folder(row["path"]):
+        return f"path '{row['path']}' leads out of the corpus"
     return _wrong_answer(row["problem_type"], extract(row["solution"]), row.get("options"))
 
 
@@ -100,9 +200,9 @@ def _wrong_answer(kind: str, answer: str | None, options: Any) -> str | None:
     return no_option(answer, options)
 
 
-def _with_video(question: Question, index: int, check_video: Callable[[str], None]) -> Question | SetAside:
+def _flaw_of(question: Question, check_video: Callable[[str], None]) -> str | None:
     try:
         check_video(question.video)
     except VideoError as error:
-        return SetAside(f"{RECORDS}[{index}]", str(error))
-    return question
+        return str(error)
+    return None

@@ -6,10 +6,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 from stgrpo.config import Experiment
 from stgrpo.errors import UserError
@@ -24,6 +27,7 @@ from stgrpo.planning.work import work_of_jobs
 _ROOT = Path(__file__).parent.parent.parent
 _SOURCES = _ROOT / "workflow" / "resources" / "sources.csv"
 _CONSTRAINTS = _ROOT / "envs" / "constraints.txt"
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _WRITTEN = (Path("results"), Path("resources"))
 _PACKAGES = ("snakemake", "snakemake-executor-plugin-slurm", "pydantic", "submitit")  # of the machine that starts jobs
 
@@ -179,15 +183,31 @@ def locks(setting: Setting) -> Iterator[Finding]:
 
 
 def hub(setting: Setting) -> Iterator[Finding]:
-    """Whether what has to be fetched can be."""
-    if setting.experiment.active.world is None and setting.work.sources:
-        todo = "until it is, the scales demo and smoke run"
-        yield Finding("missing", "hub", "fetching from it is not built yet", todo)
+    """Whether the Hub that something has to be fetched from can be reached from here."""
+    if setting.experiment.active.world or not setting.work.sources:
+        return
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    offline = [name for name in _OFFLINE if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE")]
+    if offline:
+        yield Finding("missing", "hub", f"{' and '.join(offline)} is set", f"unset {' '.join(offline)}")
+        return
+    try:
+        urlopen(Request(endpoint, method="HEAD"), timeout=10).close()
+    except HTTPError:  # it answers, only not to this
+        pass
+    except (OSError, ValueError, HTTPException) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        todo = (
+            "run snakemake prefetch where there is a network, or name a proxy (HTTPS_PROXY) or a mirror (HF_ENDPOINT)"
+        )
+        yield Finding("missing", "hub", f"{endpoint} cannot be reached ({reason})", todo)
+        return
+    yield Finding("ok", "hub", f"{endpoint} answers")
 
 
 def token(setting: Setting) -> Iterator[Finding]:
     """Leave to download what the Hub gives only to those who accepted its terms; the token itself is never shown."""
-    if setting.experiment.active.world is not None:  # everything is rendered
+    if setting.experiment.active.world:  # everything is rendered
         return
     with _SOURCES.open(newline="", encoding="utf-8") as lines:
         rows = {row["name"]: row for row in csv.DictReader(lines)}

@@ -116,4 +116,4 @@ def sources_of(experiment: Experiment) -> list[str]:
     """What the active scale is made from: its models, its corpus, its benchmarks."""
     scale, models = experiment.active, experiment.fetched_models
     examined = [experiment.benchmarks[name].source for part in scale.evaluation.parts.values() for name in part]
-    return list(dict.fromkeys([*models, scale.questions.source, *examined]))
+    return list(dict.fromkeys([*models, *scale.questions.sources, *examined]))

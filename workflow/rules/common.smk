@@ -30,7 +30,7 @@ try:
     EXPERIMENT = load_experiment(config)
     MODELS = EXPERIMENT.active.models  # none where everything is rendered
     SOURCES = sorted(
-        {EXPERIMENT.active.questions.source}
+        {*EXPERIMENT.active.questions.sources}
         | {benchmark.source for benchmark in EXPERIMENT.benchmarks.values()}
         | set(EXPERIMENT.fetched_models)
     )
@@ -144,9 +144,27 @@ def source_spec(wildcards):
     return json.dumps(asdict(source(wildcards.source)))
 
 
-def lock_of_questions(wildcards):
-    """The lock of the source that a file of questions is made from."""
-    return f"resources/<scale>/{specs.source_of(EXPERIMENT, wildcards.questions)}.json"
+def draw_of_source(wildcards):
+    """The draw of the training questions, for the corpus that it is made from: what no draw reads stays on the Hub."""
+    draw = EXPERIMENT.active.questions
+    if EXPERIMENT.active.world or wildcards.source != draw.source:
+        return []
+    return [
+        "--draw",
+        draw.model_dump_json(exclude_defaults=True, exclude={"apart_from"}),
+    ]
+
+
+def sources_of_questions(wildcards):
+    """What a file of questions is made from, first its own source."""
+    sources = specs.sources_of(EXPERIMENT, wildcards.questions)
+    return [f"resources/<scale>/{source}.json" for source in sources]
+
+
+def folders_of_questions(wildcards, input):
+    """Their folders, as the verb's options."""
+    source, *others = [path.removesuffix(".json") for path in input]
+    return ["--source", source, *(f"--apart-from={folder}" for folder in others)]
 
 
 # Specs are JSON, whose braces only functions keep from being taken for wildcards.

@@ -1,5 +1,5 @@
 # Needs: a hub of repositories; the only rules that may need the internet, and so run where Snakemake does.
-# Makes: a source's files, checked and unpacked, and their lock.
+# Makes: a source's files, checked and unpacked, and what they are; from the Hub, also their lock beside sources.csv.
 # Verbs: fetch.
 
 
@@ -14,11 +14,17 @@ rule fetch:
     localrule: True
     threads: need("fetch", "cpus")
     params:
-        hub=["--hub", HUB] if EXPERIMENT.active.world else [],
+        # The lock is no output: Snakemake deletes those before an attempt.
+        origin=lambda wildcards: (
+            ["--hub", HUB]
+            if EXPERIMENT.active.world
+            else ["--lock", f"workflow/resources/locks/{wildcards.source}.json"]
+        ),
+        draw=draw_of_source,
         source=source_spec,
     shell:
-        "python -m stgrpo fetch --source {params.source:q} {params.hub:q}"
-        " --lock {output:q} > {log:q} 2>&1"
+        "python -m stgrpo fetch --source {params.source:q} {params.origin:q} {params.draw:q}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule prefetch:

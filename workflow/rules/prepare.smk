@@ -6,7 +6,7 @@
 rule prepare:
     """Turn a corpus or a benchmark into questions."""
     input:
-        lock_of_questions,
+        sources_of_questions,
     output:
         questions="results/<scale>/questions/{questions}.jsonl",
         provenance="results/<scale>/questions/{questions}.provenance.json",
@@ -24,7 +24,7 @@ rule prepare:
         runtime=need("prepare", "runtime"),
     params:
         spec=prepare_spec,
-        folder=lambda wildcards, input: input[0].removesuffix(".json"),
+        folders=folders_of_questions,
     shell:
-        "python -m stgrpo prepare --spec {params.spec:q} --source {params.folder:q}"
+        "python -m stgrpo prepare --spec {params.spec:q} {params.folders:q}"
         " --out {output.questions:q} --aside {output.aside:q} > {log:q} 2>&1"

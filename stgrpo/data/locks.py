@@ -1,0 +1,84 @@
+"""Locks: what the first fetch of a source found, which every later one must find again.
+
+A lock stands beside the table of sources, not among what a fetch writes: Snakemake deletes a rule's outputs before each
+attempt, and a lock may be kept in git. To accept another state of a source a person deletes it.
+"""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from stgrpo.data.hub import HubFile, Snapshot
+from stgrpo.data.sources import Kind, Source
+from stgrpo.errors import UserError
+from stgrpo.files import read_json, write_json
+from stgrpo.rules import Frozen
+
+
+class LockedFile(Frozen):
+    """A file of the repository; the hash of one that is not in LFS is known when it was fetched."""
+
+    path: str
+    size: int
+    sha256: str | None = None
+
+
+class LockedMember(Frozen):
+    """A member of a zip that stays on the Hub."""
+
+    archive: str
+    path: str
+    size: int
+    crc32: int
+    sha256: str | None = None
+
+
+class Lock(Frozen):
+    """A repository at one commit, and what of it is used."""
+
+    source: str
+    repository: str
+    type: Kind
+    commit: str
+    patterns: tuple[str, ...]
+    files: tuple[LockedFile, ...]
+    members: tuple[LockedMember, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether every hash is known, so that nothing has to be asked of the Hub."""
+        return all(file.sha256 for file in self.files)
+
+    def snapshot(self) -> Snapshot:
+        """The repository as the lock has it."""
+        files = tuple(HubFile(file.path, file.size, file.sha256) for file in self.files)
+        return Snapshot(self.repository, self.type, self.commit, files)
+
+
+def read_lock(path: Path, source: Source) -> Lock | None:
+    """The lock of a source; None before its first fetch.
+
+    Raises:
+        UserError: it is no lock, or one of another repository.
+    """
+    if not path.exists():
+        return None
+    try:
+        lock = Lock.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "as a whole"
+        raise UserError(
+            f"{path}: no lock of a source ({where}: {first['msg']}); restore it, or delete it to fetch anew"
+        ) from None
+    if (lock.repository, lock.type) != (source.repository, source.type):
+        raise UserError(
+            f"{path}: locks the {lock.type} {lock.repository}, the table of sources names the {source.type} "
+            f"{source.repository}; delete the lock to fetch that"
+        )
+    return lock
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Write it whole, or not at all."""
+    write_json(path, lock.model_dump(mode="json", exclude_defaults=True))
