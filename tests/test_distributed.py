@@ -192,6 +192,23 @@ def test_killed_ranks_go_on_from_their_checkpoint(tmp_path, start, undisturbed, 
     assert distance(weights(tmp_path), weights(undisturbed(engine))) == 0
 
 
+def test_lora_over_zero_3_goes_on_from_its_checkpoint_and_ends_where_one_process_ends(tmp_path, inputs, policy_path):
+    spec = spec_of(steps=STEPS, learning_rate=1e-4, beta=1.0, lora=4)
+    one, killed = tmp_path / "one", tmp_path / "killed"
+    finish(start_verb(spec, one, inputs, "--save-steps=2", *ENGINES["one process"]))
+    mark = killed / "state" / "checkpoint-2" / "complete.json"
+    process = start_verb(spec, killed, inputs, "--save-steps=2", *ENGINES["ZeRO-3"], PROBE_HOLD=str(mark))
+    wait_for(mark.exists, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert gone(process.pid)
+    said = finish(start_verb(spec, killed, inputs, "--save-steps=2", *ENGINES["ZeRO-3"]))
+    assert "resuming from step 2 of 3" in said
+    ours, theirs, start = weights(killed), weights(one), load_file(policy_path / "model.safetensors")
+    assert distance(ours, theirs) < 1e-3 * distance(theirs, start)
+    assert [row["step"] for row in history(killed)] == [1, 2, 3]
+
+
 FATES: dict[str, Any] = {  # status, reason, whether there is a traceback
     "mendable": (2, "train: this is mendable", False),
     "bug": (1, "ValueError: this is bug", True),

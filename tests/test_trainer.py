@@ -26,6 +26,7 @@ from stgrpo.rl.rollouts import Rollouts, order_of_questions
 from stgrpo.rl.train import Runtime, train
 from stgrpo.rl.trainer import STGRPOTrainer, trainer_config
 from stgrpo.specs import TrainSpec
+from stgrpo.variants.temporal import mean_entropy
 from stgrpo.video import FrameReader
 
 
@@ -390,6 +391,22 @@ def test_the_entropy_that_is_logged_is_that_of_the_weights_used(setup: Setup):
         trainer.train()
         entropies.append(trainer.state.log_history[0]["variants/entropy"])
     assert entropies[0] > 0.9 > 0.5 > entropies[1] > 0  # scores are uniform in 0 to 1
+
+
+def test_the_plain_variant_counts_among_the_frames_and_not_in_the_entropy(setup: Setup):
+    """Of each question variant 0 has all 16 frames; the entropy is that of variant 1's weights."""
+    found = []
+    for identity in (False, True):
+        trainer = setup.trainer(spec_of(steps=1, identity=identity))
+        trainer.train()
+        sizes = [len(row.variant.frames) for row in trainer.last_rows[::4]]  # a row a variant
+        log = trainer.state.log_history[0]
+        assert log["variants/frames"] == sum(sizes) / 4
+        found.append((sizes, log["variants/entropy"], trainer.last_rows[4::8]))
+    assert found[1][0][::2] == [16, 16]
+    assert found[1][0][1::2] == found[0][0][1::2]
+    shares = [mean_entropy(setup.scores[row.question.id], len(row.variant.frames)) for row in found[1][2]]
+    assert found[1][1] == pytest.approx(sum(shares) / 2)
 
 
 def test_uniform_selection_trains_without_scores(setup: Setup):

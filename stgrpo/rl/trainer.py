@@ -271,9 +271,11 @@ class STGRPOTrainer(GRPOTrainer):
         metrics = self._metrics["train"]
         metrics["variants/frames"].append(sum(len(row.variant.frames) for row in shown) / len(shown))
         if self.spec.scores is not None:
-            scored = [(self.rollouts.scores[row.question.id], len(row.variant.frames)) for row in shown]
+            drawn = [row for row in shown if not (self.spec.identity and row.number == 0)]
+            scored = [(self.rollouts.scores[row.question.id], len(row.variant.frames)) for row in drawn]
             shares = [mean_entropy(*pair, self.spec.score_temperature) for pair in scored]
-            metrics["variants/entropy"].append(sum(shares) / len(shares))
+            if shares:  # a rank's may all be the plain video
+                metrics["variants/entropy"].append(sum(shares) / len(shares))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self.spec.lora:  # adapters keep their names
