@@ -506,17 +506,17 @@ PINNED = {
     "st-grpo-1000": "3cd3a64ecc407310",
 }
 PINNED_AT_PAPER = {  # and the paper's
-    "grpo": "265e9f76c4fbe03d",
-    "st-grpo": "2b707ff1d72c4075",
-    "st-grpo-deterministic": "6772e3d9a97cc05a",
-    "st-grpo-stochastic": "633bc46f2aeabd94",
-    "st-grpo-importance": "0a18c2e9b9df7f1a",
-    "st-grpo-top": "1e821a438dc68a9a",
-    "st-grpo-m4g2": "b96627cb0d875f11",
-    "dr-grpo": "3baf8869fdfff2aa",
-    "st-dr-grpo": "9a188d06783b6a80",
-    "grpo-1000": "e92d75a85d7aef2f",
-    "st-grpo-1000": "fceba8d286117caf",
+    "grpo": "9769f5ac2cd5b24f",
+    "st-grpo": "e8b772908f1f189d",
+    "st-grpo-deterministic": "7e47122ba5637706",
+    "st-grpo-stochastic": "fb5c57cd4001c1b0",
+    "st-grpo-importance": "81ff1a4c6d747bfa",
+    "st-grpo-top": "d76ba80cdce2e664",
+    "st-grpo-m4g2": "e7473b224fb0d65b",
+    "dr-grpo": "5784a32143da7079",
+    "st-dr-grpo": "89c3b8fefbbd7afb",
+    "grpo-1000": "aba44c1eb311b641",
+    "st-grpo-1000": "097ae238399074cc",
 }
 PINNED_AT_SMOKE = {"grpo": "c96130f65c0b7a17", "st-grpo": "f941f391c3d04386", "dr-grpo": "0a53e536c6437039"}
 

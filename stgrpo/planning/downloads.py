@@ -17,7 +17,6 @@ _GB = 1e9
 _CORPUS = "Video-R1/Video-R1-data"
 _RECORDS_GB = 0.176
 _VIDEO_RECORDS = 116_248  # of Video-R1-260k.json; the images count as if they were video, so the mean is a little high
-_RESERVE = 0.1  # videos beside the questions', for those that do not decode
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,9 @@ def _download(experiment: Experiment, name: str) -> Download:
     if lock.exists():
         size, basis = _locked(read_json(lock)), "its lock"
     elif chosen:
-        size, basis = _chosen(experiment.active.questions.count, float(told["gigabytes"]))
+        questions = experiment.active.questions
+        videos = _VIDEO_RECORDS if questions.reserve is None else questions.count + questions.reserve
+        size, basis = _chosen(videos, float(told["gigabytes"]))
     elif told["gigabytes"]:
         size, basis = round(float(told["gigabytes"]) * _GB), "the Hub's pages (sources.csv)"
     else:
@@ -75,9 +76,9 @@ def _locked(lock: dict[str, Any]) -> int:
     return sum(one["size"] for one in (*files, *members))
 
 
-def _chosen(count: int, corpus: float) -> tuple[int, str]:
-    """Bytes of the chosen questions' videos with a reserve, at the mean size of the corpus."""
-    videos, mean = round(count * (1 + _RESERVE)), corpus / _VIDEO_RECORDS
+def _chosen(videos: int, corpus: float) -> tuple[int, str]:
+    """Bytes of so many videos at the mean size of the corpus, and of its records."""
+    mean = corpus / _VIDEO_RECORDS
     basis = f"{videos:,} videos of {1000 * mean:.1f} MB, the mean of all {corpus:g} GB, and the records"
     return round((videos * mean + _RECORDS_GB) * _GB), basis
 

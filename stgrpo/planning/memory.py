@@ -148,11 +148,12 @@ def _held(model: Dimensions, engine: Engine, trained: int) -> dict[str, int]:
 
 def _answering(model: Dimensions, load: Load, engine: Engine) -> dict[str, int]:
     """Under ZeRO-3 a whole copy answers, the matrices in bf16; elsewhere autocast keeps bf16 copies of them."""
+    # Autocast keeps no copy of what is not trained.
     matrices = _BF16 * (model.parameters - (0 if model.tied else model.embedding))  # norms and biases: some thousandths
     if engine.sharding == "zero3":
         copy = {"whole copy": matrices + _FP32 * model.embedding if load.bf16 else _FP32 * model.parameters}
     else:
-        copy = {"bf16 copies": matrices if load.bf16 else 0}
+        copy = {"bf16 copies": matrices if load.bf16 and engine.trained is None else 0}
     return copy | _generation(model, load, keys=_FP32)
 
 
