@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a verb that is killed has said what it said
-    if chosen != "fetch":  # nodes that compute may have no way out, and nothing may be fetched unseen
+    if chosen not in ("fetch", "doctor"):  # nodes that compute may have no way out, and nothing may be fetched unseen
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if "threads" in args:

@@ -67,6 +67,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., N
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)  # verbs that ran in this process have set it
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # where nobody answers
 
     def put(name: str, text: str = "", status: int = 0, error: str = "") -> None:
@@ -462,7 +463,6 @@ def test_what_is_gated_needs_a_token(monkeypatch):
 
 
 def test_the_hub_is_asked_whether_it_answers(monkeypatch, tmp_path: Path):
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)  # verbs that ran in this process have set it
     assert said(checks.hub, HERE) == []  # everything is rendered
     todo = "run snakemake prefetch where there is a network, or name a proxy (HTTPS_PROXY) or a mirror (HF_ENDPOINT)"
     lost = "http://127.0.0.1:9 cannot be reached ([Errno 111] Connection refused)"
@@ -597,6 +597,7 @@ def test_the_verb_ends_with_1_if_anything_is_missing(monkeypatch, capsys):
         *("image", "apptainer", "Slurm", "hub", "token")
     ]
     assert text.endswith("\n5 missing: it cannot run like this.\n")
+    assert "HF_HUB_OFFLINE" not in text, "the other verbs switch the Hub off; this one asks for it"
     assert max(map(len, text.splitlines())) <= 100
 
 
