@@ -16,8 +16,11 @@ _LEARNING_RATE, _SHARPNESS = 2e-3, 10.0  # logit of a cosine: SHARPNESS * cosine
 _REPORT = 100
 
 
-def make_scorer(seed: int) -> Scorer:
-    """Random weights, wider than transformers' default: mean pooling over 16 cells leaves little signal otherwise."""
+def make_scorer(seed: int, side: int = world.SIZE) -> Scorer:
+    """Random weights, wider than transformers' default: mean pooling over 16 cells leaves little signal otherwise.
+
+    Frames become `side` x `side` pixels; a released model's are 384 x 384.
+    """
     tokenizer = make_tokenizer()
     token = tokenizer.get_vocab()
     config = LlavaOnevisionConfig(
@@ -27,7 +30,7 @@ def make_scorer(seed: int) -> Scorer:
             "intermediate_size": 128,
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
-            "image_size": world.SIZE,
+            "image_size": side,
             "patch_size": 14,
             "vision_use_head": False,
         },
