@@ -138,7 +138,12 @@ def test_frames_and_pixels_are_the_paper_s(clone: Path):
 
 def test_only_the_chosen_videos_came_and_under_a_lock(clone: Path, server: HubServer):
     lock = json.loads((clone / "workflow/resources/locks/video-r1.json").read_text())
-    assert len(lock["members"]) == 8 + 4
+    chosen = {member["path"] for member in lock["members"]}
+    assert len(chosen) == 8 + 4 - 1, "one of the chosen is a planted flaw: its video is in no archive"
+    (told,) = re.findall(
+        r"^1 videos are in no archive, the first (\S+);", log_of(clone, "fetch-video-r1"), re.MULTILINE
+    )
+    assert told in (clone / "results/paper/questions/train.aside.csv").read_text()
     assert not list((clone / "resources/paper/video-r1").rglob("*.zip"))
     assert lock["commit"] == server.commit("Video-R1/Video-R1-data")
     locks = {path.stem for path in (clone / "workflow/resources/locks").iterdir()}
@@ -166,6 +171,10 @@ def test_nothing_is_left_to_do(clone: Path):
     words = ["snakemake", "-n", "results/table1.tex", "results/table6.tex"]
     done = subprocess.run(words, cwd=clone, capture_output=True, text=True, check=False)
     assert re.search("Nothing to be done", done.stdout + done.stderr), done.stdout + done.stderr
+
+
+def log_of(clone: Path, job: str) -> str:
+    return (clone / f"results/paper/logs/{job}.log").read_text()
 
 
 def cell(name: str) -> str:

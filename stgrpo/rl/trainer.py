@@ -22,6 +22,9 @@ Deviations from the paper and readings of what it leaves open, as built; the num
 17. Benchmarks are scored without a judge model: TempCompass is the micro average of its three configurations that need
     none, VSI-Bench the mean of its eight tasks, VideoMMMU the micro average of its three tracks, MMVU its multiple
     choice by bare letters. Of an answer without tags all that follows the thinking is read; Video-R1 reads the whole.
+18. A training question that shows a video of PerceptionTest's validation set is not used: the benchmark is examined.
+19. Evaluation is greedy and, at scale paper, with weights rounded to bf16; every model gets our prompt, public
+    checkpoints too, and 32 frames of up to 256 * 28 * 28 pixels in all tables.
 
 The controls of Table 6 turn some of these around, one a cell: `rules.Controls`.
 
