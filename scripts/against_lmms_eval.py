@@ -44,7 +44,7 @@ FILES = {  # where a benchmark's source has the rows of a configuration
     "perceptiontest": "mc_question_val/validation.parquet",
     "tempcompass": "{}/test.parquet",
     "videommmu": "{}/test.parquet",
-    "mmvu": "validation/validation.parquet",
+    "mmvu": "data/validation.parquet",
 }
 DUNK = "What does he do?\nA. shoot\nB. dunk"
 CAPTIONING = {"video_id": "1", "dim": "action", "question": "?", "answer": None, "mc_question": DUNK}

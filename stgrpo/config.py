@@ -30,7 +30,11 @@ class Evaluation(Frozen):
     max_tokens: int = Field(default=1024, ge=1, description="length of an answer at most")
     frames: FrameRule = Field(description="the paper: up to 32 frames of up to 256*28*28 pixels")
     precision: Literal["fp32", "bf16"] = Field(default="fp32", description="of the weights, as they are loaded")
-    rows: int = Field(default=64, ge=1, description="questions in one pass; no part of what decides the answers")
+    rows: int = Field(
+        default=64,
+        ge=1,
+        description="questions in one pass; decides nothing in fp32, in bf16 a few answers, by rounding",
+    )
     parts: dict[str, list[str]] = Field(description="jobs of a cell's evaluation and the benchmarks of each")
 
 

@@ -15,10 +15,11 @@ BLOCKS = re.findall(r"^```(diff|console)\n(.*?)^```$", PAGE, re.MULTILINE | re.D
 
 def apply(folder: Path, block: str) -> None:
     """One block of the page: lines that go, come, or say where; without the last two, at the end of a file."""
-    name, *changes = block.splitlines()
+    name, *changes = (line or " " for line in block.splitlines())
     path = folder / name
-    before = [line[1:] for line in changes if line[:1] in "- " and line]
-    after = [line[1:] for line in changes if line[:1] in "+ "]
+    assert path.parent.is_dir(), name
+    before = [line[1:] for line in changes if line[0] in "- "]
+    after = [line[1:] for line in changes if line[0] in "+ "]
     lines = path.read_text().splitlines() if path.exists() else []
     if before:
         places = [i for i in range(len(lines)) if lines[i : i + len(before)] == before]

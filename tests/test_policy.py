@@ -168,3 +168,16 @@ def test_weights_in_bf16_answer_nearly_alike(policy_path, policy):
     allowed = found[1].isfinite()
     given, exact = found[0].float()[allowed], found[1][allowed]
     assert 0 < (given - exact).norm() / exact.norm() < 0.03
+
+
+def test_no_gradient_passes_a_tower_that_is_not_trained(policy_path):
+    """Not even where gradient checkpointing has its first layer's output ask for one, as TRL does for adapters."""
+    policy, asked = load_policy(policy_path), []
+    clip = make_clip(world.scene(3, 1).frames)
+    ids, mask = pad_left([policy.prompt_ids("What is the colour of the square?", clip)], 0)
+    policy.model.model.visual.merger.register_forward_hook(lambda *given: asked.append(given[2].requires_grad))
+    policy.model.enable_input_require_grads()
+    embed(policy.model, ids, mask, [clip])
+    policy.model.model.visual.requires_grad_(False)
+    embed(policy.model, ids, mask, [clip])
+    assert asked == [True, False]

@@ -44,7 +44,7 @@ def run(args: Namespace) -> None:
         policy.model.eval()
         predictions = answer_all(spec, policy, asked, history, args.rows)
         write_records(args.out, predictions)
-        write_json(origin_of(args.out), provenance(spec.hash()))
+        write_json(origin_of(args.out), provenance(spec.hash(), rows=args.rows))
         prune(state)
     unparsed = sum(extract(p.text) is None for p in predictions)
     print(f"{args.out}: {len(predictions)} answers, {unparsed} without an answer tag")

@@ -84,7 +84,9 @@ def embed(core: Any, ids: Tensor, mask: Tensor, clips: Sequence[Clip]) -> tuple[
     distinct = list(dict.fromkeys(clips))
     pixels = torch.cat([clip.pixels for clip in distinct]).to(ids.device)  # (patches, 1176)
     grids = torch.stack([clip.grid for clip in distinct]).to(ids.device)  # (clips, 3)
-    features = dict(zip(distinct, core.model.get_video_features(pixels, grids).pooler_output, strict=True))
+    trained = next(core.model.visual.parameters()).requires_grad  # not by LoRA: then no gradient passes the tower
+    with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
+        features = dict(zip(distinct, core.model.get_video_features(pixels, grids).pooler_output, strict=True))
 
     is_video = ids == core.config.video_token_id  # (R, L)
     words = core.get_input_embeddings()(ids)  # (R, L, D)

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import mean
 
 from stgrpo.config import Row
 from stgrpo.errors import UserError, suggest
@@ -35,6 +36,15 @@ def read_reported(path: Path, table: TableSpec) -> Reported:
 def printed(reported: Reported, row: Row, column: Column) -> str | None:
     """The paper's number in a row and column, None where it prints none."""
     return reported.get((row.reported or row.label, column.reported)) if column.reported else None
+
+
+def compared_with(reported: Reported, row: Row, column: Column) -> float | None:
+    """What ours is held against: the paper's number, for a mean that of its own columns.
+
+    A printed mean is not: one of them does not follow from its columns by 0.6 points, and some are truncated.
+    """
+    parts = [reported.get((row.reported or row.label, name)) for name in column.over] if column.reported else [None]
+    return mean(float(part) for part in parts if part) if all(parts) else None
 
 
 def _check(path: Path, table: TableSpec, what: str, names: Iterable[str | None], known: Iterable[str]) -> None:

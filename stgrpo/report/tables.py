@@ -10,7 +10,7 @@ from statistics import mean
 
 from stgrpo.config import Row
 from stgrpo.report.contents import Column, TableSpec
-from stgrpo.report.reported import Reported, printed
+from stgrpo.report.reported import Reported, compared_with, printed
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -70,7 +70,7 @@ class Measured:
 
 
 def to_csv(table: TableSpec, measured: Sequence[Measured], reported: Reported = _NOTHING) -> str:
-    """One line a number; `delta` is ours minus the paper's. A row that is known from the paper only has no `value`.
+    """One line a number; `delta` is ours minus the paper's, see `compared_with`. A row of the paper alone has no `value`.
 
     Where numbers are not comparable with the paper's, none of them are given, and `reported` and `delta` stay empty.
     """
@@ -79,7 +79,7 @@ def to_csv(table: TableSpec, measured: Sequence[Measured], reported: Reported = 
     writer.writeheader()
     for row in table.rows:
         for column in table.columns:
-            theirs = printed(reported, row, column)
+            theirs, held = printed(reported, row, column), compared_with(reported, row, column)
             where = {"table": table.name, "scale": table.scale, "row": row.label, "column": column.name}
             if row.cell is None and theirs:
                 writer.writerow({**where, "reported": theirs})
@@ -93,7 +93,7 @@ def to_csv(table: TableSpec, measured: Sequence[Measured], reported: Reported = 
                         "standard_error": f"{m.standard_error:.4f}",
                         "n": m.n,
                         "reported": theirs or "",
-                        "delta": f"{m.value - float(theirs):.4f}" if theirs else "",
+                        "delta": "" if held is None else f"{m.value - held:.4f}",
                         "spec": m.spec,
                         "trained": m.trained,
                         "commit": m.commit,

@@ -4,6 +4,9 @@ They stand on all linear layers of the language model; its head, the embeddings 
 stay as they are, as VLM-R1's recipe for the same architecture has it (`freeze_vision_modules`; rank 64, alpha 128). No
 dropout, which would part the policy from what sampled. Steps are ten times as long: with full training's, adapters
 hardly move (Schulman et al. 2025, "LoRA Without Regret"; VLM-R1's adapters learn at 1e-5 likewise).
+
+While they are trained, weights and adapters are rounded to bf16 apart; what is published is their sum in float32, and
+an evaluation in bf16 rounds that. Of a small change much is lost there, which full training does not know.
 """
 
 import shutil

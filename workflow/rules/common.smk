@@ -38,7 +38,9 @@ try:
         read_source(Path(SOURCES_TABLE), name).repository: name for name in SOURCES
     }
     # A row without the paper's numbers is found before the trainings, not after them.
-    for table in EXPERIMENT.active.tables if EXPERIMENT.active.comparable else []:
+    for table in (
+        EXPERIMENT.active.known_tables if EXPERIMENT.active.comparable else []
+    ):
         read_reported(Path(REPORTED_TABLE), contents.table_spec(EXPERIMENT, table))
     for word in sys.argv[1:]:
         cell = re.match(r"results/[^/]+/cells/([^/]+)/", word)
