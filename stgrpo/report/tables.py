@@ -70,7 +70,7 @@ class Measured:
 
 
 def to_csv(table: TableSpec, measured: Sequence[Measured], reported: Reported = _NOTHING) -> str:
-    """One line a number; `delta` is ours minus the paper's, see `compared_with`. A row of the paper alone has no `value`.
+    """One line a number; `delta` is ours minus the paper's (`compared_with`). A row of the paper alone has no `value`.
 
     Where numbers are not comparable with the paper's, none of them are given, and `reported` and `delta` stay empty.
     """
