@@ -17,6 +17,7 @@ from support import copy_of_the_tree
 from stgrpo.__main__ import main
 from stgrpo.commands.prepare import prepare
 from stgrpo.config import Questions
+from stgrpo.data import fetching
 from stgrpo.data.locks import Lock, LockedMember, write_lock
 from stgrpo.data.remote_zip import RemoteZip
 from stgrpo.data.video_r1 import RECORDS
@@ -149,6 +150,28 @@ def test_another_choice_brings_the_others_and_keeps_the_commit(server: HubServer
     more = [list(VIDEOS)[i] for i in ORDER[:9]]
     assert videos() == {path: content(VIDEOS[path], questions) for path in sorted(more)}
     assert (lock().commit, [member.path for member in lock().members]) == (commit, more)
+
+
+def test_the_lock_keeps_what_another_draw_fetched(server: HubServer, monkeypatch: pytest.MonkeyPatch):
+    """Of another seed or scale, before this fetch or beside it; what was fetched for this one is told alone."""
+    fetch()
+    first = lock().members
+    other = DRAW.model_copy(update={"seed": 4})
+    bring, beside = fetching.bring_members, first[0].model_copy(update={"path": "CLEVRER/videos/beside.mp4"})
+
+    def meanwhile(*given: Any) -> tuple[LockedMember, ...]:
+        write_lock(Path("locks/video-r1.json"), lock().model_copy(update={"members": (*first, beside)}))
+        return bring(*given)
+
+    monkeypatch.setattr(fetching, "bring_members", meanwhile)
+    assert fetch(other) == 0
+    order = list(range(24))
+    random.Random(other.seed).shuffle(order)
+    chosen = [list(VIDEOS)[i] for i in order[:6]]
+    assert set(chosen) - set(CHOSEN)
+    assert lock().members[:7] == (*first, beside)
+    assert {member.path for member in lock().members} == {*CHOSEN, beside.path, *chosen}
+    assert {entry["path"] for entry in read_json("got/video-r1.json")["files"]} == {RECORDS, *chosen}
 
 
 def test_an_interrupted_fetch_goes_on(server: HubServer, questions: list[Question], monkeypatch: pytest.MonkeyPatch):
