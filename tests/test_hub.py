@@ -444,6 +444,43 @@ def test_no_network(server, refused, waits, monkeypatch):
     assert len(waits) == 5
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://user:secret@127.0.0.1:1"),
+        ("ALL_PROXY", "gopher://user:secret@127.0.0.1:1"),
+        ("HTTPS_PROXY", "http://user:secret#word@127.0.0.1:1"),
+        ("SSL_CERT_FILE", "/nonexistent.pem"),
+        ("SSL_CERT_FILE", __file__),
+    ],
+    ids=["needs a package", "no such protocol", "no address", "no certificates", "no certificates in it"],
+)
+@pytest.mark.parametrize("known", [False, True], ids=["unlocked", "locked"])
+def test_a_proxy_or_certificates_that_cannot_be_used(server, tmp_path: Path, name: str, value: str, known: bool):
+    """The first fetch asks for a list, one with a whole lock for files at once. No password is shown."""
+    if known:
+        fetched(tmp_path)
+        (tmp_path / "got/corpus/records.json").unlink()
+    around = environment(server, tmp_path, **{name: value})
+    done = subprocess.run(
+        [sys.executable, "-m", "stgrpo", *words(tmp_path)], env=around, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "fetch: the proxy or the certificates that are set cannot be used; correct or unset ALL_PROXY, HTTPS_PROXY, "
+        "HTTP_PROXY, NO_PROXY, SSL_CERT_FILE or SSL_CERT_DIR (proxies: http://... or https://...)\n",
+    )
+    assert "secret" not in done.stdout
+
+
+def test_an_address_that_is_none(server, refused, monkeypatch):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:x")
+    assert refused() == (
+        f"{REPOSITORY}: http://127.0.0.1:x cannot be reached (no valid address); check the network, its proxy and "
+        "HF_ENDPOINT"
+    )
+
+
 def test_a_network_that_was_switched_off(server, refused, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert refused() == f"{REPOSITORY}: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set; unset both to fetch"
