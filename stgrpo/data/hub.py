@@ -183,6 +183,8 @@ def _told(error: Exception) -> str:
     """What happened, without an address: the Hub signs those that it redirects to."""
     if isinstance(error, HfHubHTTPError):
         return f"HTTP {error.response.status_code}"
+    if isinstance(error, httpx.InvalidURL):  # its text quotes what may be half of a password
+        return "no valid address"
     return str(error) or type(error).__name__
 
 
