@@ -3,6 +3,7 @@
 Each fetch ends whole and verified, or with one line that says what to do, and then nothing stands under a final name.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -528,6 +529,30 @@ def test_a_disk_that_fills_up(server, tmp_path: Path, refused):
     part.symlink_to("/dev/full")
     assert refused() == f"{tmp_path / 'got/corpus/clips/a.zip'}: no space left on the disk; free some and run again"
     part.unlink()
+    fetched(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["locks", "got"])
+def test_a_folder_that_cannot_be_made_is_named(server, tmp_path: Path, refused, name: str):
+    (tmp_path / name).write_text("a file")
+    line = refused()
+    assert line.startswith(f"{tmp_path / name}")
+    assert line.endswith("; see that it can be read and written, and run again")
+    (tmp_path / name).unlink()
+    fetched(tmp_path)
+
+
+def test_a_folder_that_may_not_be_written_is_named(server, tmp_path: Path, refused, monkeypatch):
+    """Even root may write nowhere in some; here mkdir says what it says there."""
+
+    def mkdir(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", mkdir)
+        assert (
+            refused() == f"{tmp_path / 'locks'}: Permission denied; see that it can be read and written, and run again"
+        )
     fetched(tmp_path)
 
 
