@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from support import copy_of_the_tree
 from stgrpo.__main__ import main
 from stgrpo.commands.prepare import prepare
 from stgrpo.config import Questions
+from stgrpo.data import fetching
+from stgrpo.data.hub import HubFile, Snapshot
 from stgrpo.data.locks import Lock, LockedMember, write_lock
 from stgrpo.data.remote_zip import RemoteZip
 from stgrpo.data.video_r1 import RECORDS
@@ -151,6 +154,28 @@ def test_another_choice_brings_the_others_and_keeps_the_commit(server: HubServer
     assert (lock().commit, [member.path for member in lock().members]) == (commit, more)
 
 
+def test_the_lock_keeps_what_another_draw_fetched(server: HubServer, monkeypatch: pytest.MonkeyPatch):
+    """Of another seed or scale, before this fetch or beside it; what was fetched for this one is told alone."""
+    fetch()
+    first = lock().members
+    other = DRAW.model_copy(update={"seed": 4})
+    bring, beside = fetching.bring_members, first[0].model_copy(update={"path": "CLEVRER/videos/beside.mp4"})
+
+    def meanwhile(*given: Any) -> tuple[LockedMember, ...]:
+        write_lock(Path("locks/video-r1.json"), lock().model_copy(update={"members": (*first, beside)}))
+        return bring(*given)
+
+    monkeypatch.setattr(fetching, "bring_members", meanwhile)
+    assert fetch(other) == 0
+    order = list(range(24))
+    random.Random(other.seed).shuffle(order)
+    chosen = [list(VIDEOS)[i] for i in order[:6]]
+    assert set(chosen) - set(CHOSEN)
+    assert lock().members[:7] == (*first, beside)
+    assert {member.path for member in lock().members} == {*CHOSEN, beside.path, *chosen}
+    assert {entry["path"] for entry in read_json("got/video-r1.json")["files"]} == {RECORDS, *chosen}
+
+
 def test_an_interrupted_fetch_goes_on(server: HubServer, questions: list[Question], monkeypatch: pytest.MonkeyPatch):
     whole = RemoteZip._extract
     came = []
@@ -191,14 +216,102 @@ def test_videos_in_no_archive_are_told_and_set_aside_by_prepare(server: HubServe
     ]
 
 
-def test_a_damaged_archive_is_named_in_one_line(server: HubServer, capsys: pytest.CaptureFixture):
-    archive = archive_of(CHOSEN[0])
+def spoil(server: HubServer, path: str, questions: list[Question]) -> str:
+    """Flip a bit of a video in its archive; returns what a fetch says of it."""
+    archive = archive_of(path)
+    whole, video = (server.folder / NAME / archive).read_bytes(), content(VIDEOS[path], questions)
+    # Members of one archive may be equal: the one whose header names the video.
+    at = whole.index(b"videos/%d.mp4" % VIDEOS[path] + video) + len(b"videos/%d.mp4" % VIDEOS[path]) + 50
+    server.change(NAME, archive, whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    member = f"videos/{VIDEOS[path]}.mp4"
+    return f"{NAME}/{archive}: member '{member}' is damaged (Bad CRC-32 for file '{member}')"
+
+
+def set_aside() -> list[str]:
+    """Which of the videos chosen `prepare` sets aside, in its own words."""
+    spec = PrepareSpec(name="train", frames=FrameRule(), draw=DRAW)
+    prepare(spec, Path("got/video-r1"), Path("train.jsonl"), Path("aside.csv"))
+    assert len(read_records("train.jsonl", Question)) == DRAW.count
+    return [line.partition(",")[2] for line in Path("aside.csv").read_text().splitlines()[1:]]
+
+
+def test_a_video_that_is_damaged_at_its_origin_is_told_and_set_aside_by_prepare(
+    server: HubServer, questions: list[Question], capsys: pytest.CaptureFixture
+):
+    what = spoil(server, CHOSEN[1], questions)
+    assert fetch() == 0
+    told = capsys.readouterr().out
+    assert f"1 videos are damaged at their origin, the first: {what}; what they hold will be set aside\n" in told
+    rest = [path for path in CHOSEN if path != CHOSEN[1]]
+    assert videos() == {path: content(VIDEOS[path], questions) for path in sorted(rest)}
+    assert [member.path for member in lock().members] == rest
+    assert set_aside() == [f"got/video-r1/{CHOSEN[1]}: no such file"]
+
+
+def test_an_archive_that_is_damaged_at_its_origin_is_told_and_its_videos_set_aside(
+    server: HubServer, questions: list[Question], capsys: pytest.CaptureFixture
+):
+    archive = archive_of(CHOSEN[1])
     server.change(NAME, archive, (server.folder / NAME / archive).read_bytes()[:-30])
+    assert fetch() == 0
+    assert (
+        f"1 archives are damaged at their origin, the first: {NAME}/{archive}: damaged directory (File is not a zip "
+        "file); what they hold will be set aside\n"
+    ) in capsys.readouterr().out
+    rest = [path for path in CHOSEN if archive_of(path) != archive]
+    assert videos() == {path: content(VIDEOS[path], questions) for path in sorted(rest)}
+    assert f"got/video-r1/{CHOSEN[1]}: no such file" in set_aside()
+
+
+def test_damage_that_is_gone_when_it_is_read_again_is_none(
+    server: HubServer, questions: list[Question], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """The end record of each archive, and then a bit of its first video that is wanted."""
+    right, reads = Snapshot.read, Counter[str]()
+
+    def read(self: Snapshot, file: HubFile, start: int, stop: int) -> bytes:
+        block = right(self, file, start, stop)
+        reads[file.path] += 1
+        if reads[file.path] == 1:
+            return block[:-22] + bytes(22)
+        return block[:60] + bytes([block[60] ^ 1]) + block[61:] if reads[file.path] == 3 else block
+
+    monkeypatch.setattr(Snapshot, "read", read)
+    assert fetch() == 0
+    assert videos() == {path: content(VIDEOS[path], questions) for path in sorted(CHOSEN)}
+    assert {reads[archive_of(path)] for path in CHOSEN} == {4}
+    assert "damaged" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["archive", "video"])
+def test_damage_of_what_was_locked_is_refused(
+    server: HubServer, questions: list[Question], capsys: pytest.CaptureFixture, cut: bool
+):
+    """It was right once: without it the same lock would give other questions."""
+    path = CHOSEN[1]
+    archive, what = archive_of(path), spoil(server, path, questions)
+    if cut:
+        server.change(NAME, archive, (server.folder / NAME / archive).read_bytes()[:-30])
+        what = f"{NAME}/{archive}: damaged directory (File is not a zip file)"
+    fetch()
+    member = LockedMember(archive=archive, path=path, size=1, crc32=1, sha256="0" * 64)
+    write_lock(Path("locks/video-r1.json"), lock().model_copy(update={"members": (*lock().members, member)}))
+    capsys.readouterr()
     assert fetch() == 2
-    assert capsys.readouterr().err == (
-        f"fetch: {NAME}/{archive}: damaged directory (File is not a zip file); run again, and if it stays so, its "
-        "origin is broken\n"
-    )
+    assert capsys.readouterr().err == f"fetch: {what}; run again, and if it stays so, its origin is broken\n"
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["archives", "videos"])
+def test_nothing_but_damage_is_an_error(
+    server: HubServer, questions: list[Question], capsys: pytest.CaptureFixture, cut: bool
+):
+    told = [spoil(server, path, questions) for path in CHOSEN]
+    for archive in {archive_of(path) for path in VIDEOS} if cut else ():
+        server.change(NAME, archive, (server.folder / NAME / archive).read_bytes()[:-30])
+    assert fetch() == 2
+    error = capsys.readouterr().err
+    assert error.endswith("; run again, and if it stays so, its origin is broken\n") and error.count("\n") == 1
+    assert "damaged directory" in error if cut else any(what in error for what in told)
     assert videos() == {}
 
 

@@ -3,6 +3,7 @@
 Each fetch ends whole and verified, or with one line that says what to do, and then nothing stands under a final name.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -444,6 +445,43 @@ def test_no_network(server, refused, waits, monkeypatch):
     assert len(waits) == 5
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://user:secret@127.0.0.1:1"),
+        ("ALL_PROXY", "gopher://user:secret@127.0.0.1:1"),
+        ("HTTPS_PROXY", "http://user:secret#word@127.0.0.1:1"),
+        ("SSL_CERT_FILE", "/nonexistent.pem"),
+        ("SSL_CERT_FILE", __file__),
+    ],
+    ids=["needs a package", "no such protocol", "no address", "no certificates", "no certificates in it"],
+)
+@pytest.mark.parametrize("known", [False, True], ids=["unlocked", "locked"])
+def test_a_proxy_or_certificates_that_cannot_be_used(server, tmp_path: Path, name: str, value: str, known: bool):
+    """The first fetch asks for a list, one with a whole lock for files at once. No password is shown."""
+    if known:
+        fetched(tmp_path)
+        (tmp_path / "got/corpus/records.json").unlink()
+    around = environment(server, tmp_path, **{name: value})
+    done = subprocess.run(
+        [sys.executable, "-m", "stgrpo", *words(tmp_path)], env=around, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "fetch: the proxy or the certificates that are set cannot be used; correct or unset ALL_PROXY, HTTPS_PROXY, "
+        "HTTP_PROXY, NO_PROXY, SSL_CERT_FILE or SSL_CERT_DIR (proxies: http://... or https://...)\n",
+    )
+    assert "secret" not in done.stdout
+
+
+def test_an_address_that_is_none(server, refused, monkeypatch):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:x")
+    assert refused() == (
+        f"{REPOSITORY}: http://127.0.0.1:x cannot be reached (no valid address); check the network, its proxy and "
+        "HF_ENDPOINT"
+    )
+
+
 def test_a_network_that_was_switched_off(server, refused, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert refused() == f"{REPOSITORY}: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set; unset both to fetch"
@@ -491,6 +529,30 @@ def test_a_disk_that_fills_up(server, tmp_path: Path, refused):
     part.symlink_to("/dev/full")
     assert refused() == f"{tmp_path / 'got/corpus/clips/a.zip'}: no space left on the disk; free some and run again"
     part.unlink()
+    fetched(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["locks", "got"])
+def test_a_folder_that_cannot_be_made_is_named(server, tmp_path: Path, refused, name: str):
+    (tmp_path / name).write_text("a file")
+    line = refused()
+    assert line.startswith(f"{tmp_path / name}")
+    assert line.endswith("; see that it can be read and written, and run again")
+    (tmp_path / name).unlink()
+    fetched(tmp_path)
+
+
+def test_a_folder_that_may_not_be_written_is_named(server, tmp_path: Path, refused, monkeypatch):
+    """Even root may write nowhere in some; here mkdir says what it says there."""
+
+    def mkdir(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", mkdir)
+        assert (
+            refused() == f"{tmp_path / 'locks'}: Permission denied; see that it can be read and written, and run again"
+        )
     fetched(tmp_path)
 
 

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from stgrpo.commands import out_of_space
 from stgrpo.config import Questions
 from stgrpo.data.sources import Source, fetch
+from stgrpo.errors import UserError
 from stgrpo.files import write_json
 from stgrpo.progress import amount
 from stgrpo.provenance import provenance
@@ -42,7 +44,21 @@ def _pick(draw: str) -> Callable[[Path], list[str]]:
 
 
 def run(args: Namespace) -> None:
-    """Fetch, and say what is there."""
+    """Fetch, and say what is there.
+
+    Raises:
+        UserError: what was to come cannot be had, or cannot be written.
+    """
+    try:
+        _run(args)
+    except OSError as error:
+        if out_of_space(error):
+            raise
+        where, why = error.filename or args.out, error.strerror or type(error).__name__
+        raise UserError(f"{where}: {why}; see that it can be read and written, and run again") from None
+
+
+def _run(args: Namespace) -> None:
     row = json.loads(args.source)
     source, folder = Source(**row | {"patterns": tuple(row["patterns"])}), args.out.with_suffix("")
     found: dict[str, Any] = {}

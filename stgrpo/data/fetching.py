@@ -15,9 +15,10 @@ Pick = Callable[[Path], list[str]]  # folder of a source -> paths in it, as they
 
 
 def fetch_locked(source: Source, path: Path, folder: Path, pick: Pick | None = None) -> Lock:
-    """Bring the source's files into `folder` and unpack its archives there; returns the lock that now stands at `path`.
+    """Bring the source's files into `folder` and unpack its archives there; returns them, as locked at `path`.
 
-    With `pick`, archives stay on the Hub: only the files that it chooses, when all others have come, are read out.
+    With `pick`, archives stay on the Hub: only the files that it chooses, when all others have come, are read out. The
+    lock keeps what other fetches chose beside them; what is returned does not name that.
 
     The first fetch writes the commit before it brings a file, so that an interrupted one goes on with the same commit,
     and the hashes when all files have come. Later ones ask the Hub for nothing that is there.
@@ -42,13 +43,20 @@ def fetch_locked(source: Source, path: Path, folder: Path, pick: Pick | None = N
             f"{path}: {source.repository} no longer has commit {before.commit[:12] if before else 'main'}; delete the "
             "lock to accept the repository as it is now"
         ) from None
-    if not lock.whole or members != lock.members:
-        lock = _locked(source, snapshot, hashes, members)
+    kept = _united(read_lock(path, source), snapshot, members)
+    if not lock.whole or kept != lock.members:
+        lock = _locked(source, snapshot, hashes, kept)
         write_lock(path, lock)
     for file in whole:
         if file.path.endswith(".zip"):
             unpack(folder / file.path, (folder / file.path).parent)
-    return lock
+    return lock.model_copy(update={"members": members})
+
+
+def _united(now: Lock | None, snapshot: Snapshot, members: tuple[LockedMember, ...]) -> tuple[LockedMember, ...]:
+    """The members, after those that fetches for other draws have locked at this commit, some of them meanwhile."""
+    others = now.members if now and now.commit == snapshot.commit else ()
+    return tuple(({member.path: member for member in others} | {member.path: member for member in members}).values())
 
 
 def _look(source: Source, path: Path, before: Lock | None) -> Snapshot:

@@ -89,7 +89,7 @@ class Snapshot:
             asked = {"Range": f"bytes={position}-{stop - 1}", "Accept-Encoding": "identity"}
             timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
             try:
-                with get_session().stream("GET", url, headers=_headers() | asked, timeout=timeout) as response:
+                with _session().stream("GET", url, headers=_headers() | asked, timeout=timeout) as response:
                     hf_raise_for_status(response)
                     again = 0 if response.status_code == httpx.codes.PARTIAL_CONTENT else position
                     if again > _RESENT:
@@ -116,6 +116,7 @@ def open_snapshot(repository: str, type: Kind, commit: str | None = None) -> Sna
         UserError: there is no such repository, no leave to read it, or no way to it.
     """
     api = HfApi(token=_token() or False)
+    _session()  # what cannot be set up is told here, not as an answer of the Hub
 
     def look() -> Snapshot:
         # One question for commit and files, with a limit of time; the client's list by pages would wait for ever.
@@ -182,6 +183,8 @@ def _told(error: Exception) -> str:
     """What happened, without an address: the Hub signs those that it redirects to."""
     if isinstance(error, HfHubHTTPError):
         return f"HTTP {error.response.status_code}"
+    if isinstance(error, httpx.InvalidURL):  # its text quotes what may be half of a password
+        return "no valid address"
     return str(error) or type(error).__name__
 
 
@@ -238,6 +241,21 @@ def _listed(entry: RepoSibling) -> HubFile:
         return HubFile(entry.rfilename, entry.lfs.size, sha256=entry.lfs.sha256)
     assert entry.size is not None, "asked for with files_metadata"
     return HubFile(entry.rfilename, entry.size, blob=entry.blob_id)
+
+
+def _session() -> httpx.Client:
+    """The client's session, which reads the variables of proxies and certificates when it is made.
+
+    Raises:
+        UserError: one of them cannot be used.
+    """
+    try:
+        return get_session()
+    except (ImportError, OSError, ValueError, httpx.InvalidURL):  # their texts may hold the proxy's password
+        raise UserError(
+            "the proxy or the certificates that are set cannot be used; correct or unset ALL_PROXY, HTTPS_PROXY, "
+            "HTTP_PROXY, NO_PROXY, SSL_CERT_FILE or SSL_CERT_DIR (proxies: http://... or https://...)"
+        ) from None
 
 
 def _headers() -> dict[str, str]:

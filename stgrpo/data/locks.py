@@ -34,7 +34,7 @@ class LockedMember(Frozen):
 
 
 class Lock(Frozen):
-    """A repository at one commit, and what of it is used."""
+    """A repository at one commit, and what of it is used; `members` are those of every draw so far."""
 
     source: str
     repository: str

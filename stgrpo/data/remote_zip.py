@@ -31,6 +31,19 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, UnicodeDecode
 _UNREADABLE = (*_BROKEN, RuntimeError)  # RuntimeError: zipfile's word for what is encrypted or packed in another way
 
 
+class DamagedError(UserError):
+    """A member, or a whole archive by its directory, is not what its zip says.
+
+    Attributes:
+        path: of the member or the archive, inside the repository.
+        what: the damage, without what to do about it.
+    """
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(f"{what}; run again, and if it stays so, its origin is broken")
+        self.path, self.what = path, what
+
+
 class RemoteZip:
     """One archive; its members unpack into its own folder, as Video-R1's `unzip.py` does it."""
 
@@ -44,15 +57,14 @@ class RemoteZip:
             read: gives bytes [start, stop) of it, from any thread.
 
         Raises:
-            UserError: the directory is damaged, or a member would leave its folder.
+            DamagedError: the directory is damaged.
+            UserError: a member would leave its folder.
         """
         self.where, self.archive, self.file = f"{repository}/{archive}", archive, _Remote(size, read)
         try:
             self.zip = zipfile.ZipFile(self.file)  # pyright: ignore[reportArgumentType]
         except (*_BROKEN, NotImplementedError) as error:
-            raise UserError(
-                f"{self.where}: damaged directory ({error}); run again, and if it stays so, its origin is broken"
-            ) from None
+            raise DamagedError(archive, f"{self.where}: damaged directory ({error})") from None
         folder = PurePosixPath(archive).parent
         self.members: dict[str, zipfile.ZipInfo] = {}
         for member in self.zip.infolist():
@@ -85,7 +97,8 @@ class RemoteZip:
             locked: by path, those that a lock knows.
 
         Raises:
-            UserError: a member is damaged, or not the one that was locked.
+            DamagedError: a member is damaged; those before it, by their place in the archive, have come.
+            UserError: a member is not the one that was locked.
         """
         order = sorted(paths, key=lambda path: self.members[path].header_offset)
         with ThreadPoolExecutor(_PARALLEL) as pool:
@@ -109,10 +122,7 @@ class RemoteZip:
                         f"{str(locked.sha256)[:12]}... in the lock; delete the lock to accept what the Hub has now"
                     )
         except _UNREADABLE as error:
-            raise UserError(
-                f"{self.where}: member '{member.filename}' is damaged ({error}); run again, and if it stays so, its "
-                "origin is broken"
-            ) from None
+            raise DamagedError(path, f"{self.where}: member '{member.filename}' is damaged ({error})") from None
         return self._member(path, hashed.hexdigest())
 
     def _member(self, path: str, sha256: str) -> LockedMember:
@@ -156,8 +166,9 @@ class _Remote(io.RawIOBase):
         self.later: Iterator[tuple[int, int]] = iter(())
 
     def expect(self, pieces: Iterator[tuple[int, int]], pool: ThreadPoolExecutor) -> None:
-        """Fetch pieces in this order, a few at a time, as long as they are read."""
+        """Fetch pieces in this order, a few at a time, as long as they are read; what is held may be damaged."""
         self.coming.clear()
+        self.held = b""
         self.later, self.pool = pieces, pool
         self._ask()
 
