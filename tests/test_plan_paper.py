@@ -23,9 +23,8 @@ N = 8_292_166_656
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty working directory, and no lock but a test's own."""
+    """An empty working directory, so no lock but a test's own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(downloads, "_LOCKS", tmp_path / "locks")
 
 
 def fetched() -> dict[str, Download]:
@@ -59,7 +58,7 @@ def test_of_the_corpus_only_the_chosen_videos_are_fetched():
 
 def test_a_lock_knows_better_and_what_is_there_is_counted():
     files = [{"path": "data/a.parquet", "size": 300, "sha256": "0"}, {"path": "videos.zip", "size": 700, "sha256": "1"}]
-    write_json("locks/mmvu.json", {"files": files})
+    write_json("workflow/resources/locks/mmvu.json", {"files": files})
     folder = Path("resources/paper/mmvu")
     (folder / "data").mkdir(parents=True)
     (folder / "data/a.parquet").write_bytes(bytes(300))
@@ -71,7 +70,7 @@ def test_a_lock_knows_better_and_what_is_there_is_counted():
 def test_of_archives_that_stay_on_the_hub_only_the_members_count():
     files = [{"path": "Video-R1-260k.json", "size": 10}, {"path": "CLEVRER/a.zip", "size": 5000}]
     members = [{"archive": "CLEVRER/a.zip", "path": f"CLEVRER/{i}.mp4", "size": 200 + i} for i in range(2)]
-    write_json("locks/video-r1.json", {"files": files, "members": members})
+    write_json("workflow/resources/locks/video-r1.json", {"files": files, "members": members})
     one = fetched()["video-r1"]
     assert (one.size, one.unpacked) == (10 + 200 + 201, 0)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from stgrpo.config import Experiment
 from stgrpo.files import read_json
-from stgrpo.planning.sources import SOURCES, row
+from stgrpo.planning.sources import row
 from stgrpo.planning.work import sources_of
 
-_LOCKS = SOURCES.parent / "locks"
+LOCKS = Path("workflow/resources/locks")  # of the working directory, as where a fetch writes them
 _GB = 1e9
 
 # Of Video-R1-data only the videos of the chosen questions are fetched, and the file of records.
@@ -49,7 +49,7 @@ def downloads(experiment: Experiment) -> list[Download]:
 
 
 def _download(experiment: Experiment, name: str) -> Download:
-    told, lock = row(name), _LOCKS / f"{name}.json"
+    told, lock = row(name), LOCKS / f"{name}.json"
     folder = Path("resources") / experiment.scale / name
     chosen = told["repository"] == _CORPUS
     if lock.exists():
