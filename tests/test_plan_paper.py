@@ -68,11 +68,22 @@ def test_a_lock_knows_better_and_what_is_there_is_counted():
 
 
 def test_of_archives_that_stay_on_the_hub_only_the_members_count():
-    files = [{"path": "Video-R1-260k.json", "size": 10}, {"path": "CLEVRER/a.zip", "size": 5000}]
+    """Not those that no chosen video is in, nor those of images, which the lock lists as well."""
+    files = [{"path": "Video-R1-260k.json", "size": 10}]
+    files += [{"path": f"{name}.zip", "size": 5000} for name in ("CLEVRER/a", "CLEVRER/b", "Chart/a")]
     members = [{"archive": "CLEVRER/a.zip", "path": f"CLEVRER/{i}.mp4", "size": 200 + i} for i in range(2)]
     write_json("workflow/resources/locks/video-r1.json", {"files": files, "members": members})
     one = fetched()["video-r1"]
-    assert (one.size, one.unpacked) == (10 + 200 + 201, 0)
+    assert (one.size, one.unpacked, one.basis) == (10 + 200 + 201, 0, "its lock")
+
+
+def test_a_first_fetch_that_was_interrupted_knows_no_members_yet():
+    """Its lock lists all archives, 309 GB; the videos are reckoned as before it."""
+    files = [{"path": "Video-R1-260k.json", "size": 170_000_000}, {"path": "CLEVRER/a.zip", "size": 309 * 10**9}]
+    write_json("workflow/resources/locks/video-r1.json", {"files": files})
+    one = fetched()["video-r1"]
+    assert one.size == pytest.approx(4200 * 309e9 / 116_248 + 170_000_000)
+    assert one.basis == "4,200 videos of 2.7 MB, the mean of all 309 GB, and the records"
 
 
 def test_a_source_without_gigabytes_is_unknown(monkeypatch, tmp_path: Path):

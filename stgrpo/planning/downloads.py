@@ -1,11 +1,12 @@
 """What a scale fetches: how many GB, and on what that number rests."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from stgrpo.config import Experiment
+from stgrpo.config import Experiment, Questions
 from stgrpo.files import read_json
 from stgrpo.planning.sources import row
 from stgrpo.planning.work import sources_of
@@ -52,12 +53,11 @@ def _download(experiment: Experiment, name: str) -> Download:
     told, lock = row(name), LOCKS / f"{name}.json"
     folder = Path("resources") / experiment.scale / name
     chosen = told["repository"] == _CORPUS
-    if lock.exists():
-        size, basis = _locked(read_json(lock)), "its lock"
-    elif chosen:
-        questions = experiment.active.questions
-        videos = _VIDEO_RECORDS if questions.reserve is None else questions.count + questions.reserve
-        size, basis = _chosen(videos, float(told["gigabytes"]))
+    locked = read_json(lock) if lock.exists() else None
+    if chosen:
+        size, basis = _chosen(experiment.active.questions, float(told["gigabytes"]), locked)
+    elif locked:
+        size, basis = _sum(locked["files"]), "its lock"
     elif told["gigabytes"]:
         size, basis = round(float(told["gigabytes"]) * _GB), "the Hub's pages (sources.csv)"
     else:
@@ -68,19 +68,22 @@ def _download(experiment: Experiment, name: str) -> Download:
     return Download(name, size, min(present, size or present), packed, basis)
 
 
-def _locked(lock: dict[str, Any]) -> int:
-    """Bytes of its files, and of the members that are read out of archives which stay on the Hub."""
-    members = lock.get("members", [])
-    elsewhere = {member["archive"] for member in members}
-    files = [file for file in lock["files"] if file["path"] not in elsewhere]
-    return sum(one["size"] for one in (*files, *members))
+def _chosen(questions: Questions, corpus: float, lock: dict[str, Any] | None) -> tuple[int, str]:
+    """Bytes of the records, and of the chosen videos: as locked, else so many at the mean size of the corpus.
 
-
-def _chosen(videos: int, corpus: float) -> tuple[int, str]:
-    """Bytes of so many videos at the mean size of the corpus, and of its records."""
+    The lock lists the archives too, which stay on the Hub.
+    """
+    whole = [file for file in lock["files"] if not file["path"].endswith(".zip")] if lock else []
+    if lock and "members" in lock:  # an interrupted first fetch has left none
+        return _sum([*whole, *lock["members"]]), "its lock"
+    videos = _VIDEO_RECORDS if questions.reserve is None else questions.count + questions.reserve
     mean = corpus / _VIDEO_RECORDS
     basis = f"{videos:,} videos of {1000 * mean:.1f} MB, the mean of all {corpus:g} GB, and the records"
-    return round((videos * mean + _RECORDS_GB) * _GB), basis
+    return round(videos * mean * _GB) + (_sum(whole) if lock else round(_RECORDS_GB * _GB)), basis
+
+
+def _sum(files: Sequence[dict[str, Any]]) -> int:
+    return sum(file["size"] for file in files)
 
 
 def _present(folder: Path, patterns: list[str]) -> int:
