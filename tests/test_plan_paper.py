@@ -7,6 +7,7 @@ import pytest
 from support import experiment
 
 from stgrpo.config import BENCHMARKS, Resources
+from stgrpo.data.downloads import STATE
 from stgrpo.errors import UserError
 from stgrpo.files import write_json
 from stgrpo.planning import checks, cost, downloads, sources, text, text_size
@@ -64,7 +65,33 @@ def test_a_lock_knows_better_and_what_is_there_is_counted():
     (folder / "data/a.parquet").write_bytes(bytes(300))
     (folder / "1.mp4").write_bytes(bytes(650))  # unpacked
     one = fetched()["mmvu"]
-    assert (one.size, one.there, one.unpacked, one.basis) == (1000, 300, 1000, "its lock")
+    assert (one.size, one.there, one.unpacked, one.beside, one.basis) == (1000, 300, 1000, 650, "its lock")
+    assert one.lacking == 700 + 350
+
+
+def test_what_an_interrupted_fetch_left_is_there():
+    """Whole files, parts of others, and half of what the archives hold."""
+    assert downloads._PARTS == STATE
+    sizes = {"data/a.parquet": 300, "data/b.parquet": 350, "videos.zip": 350}
+    files = [{"path": name, "size": size} for name, size in sizes.items()]
+    write_json("workflow/resources/locks/mmvu.json", {"files": files})
+    left = {"data/a.parquet": 300, "videos.zip": 350, ".fetching/0123-b.parquet": 150, "videos/a.mp4": 340}
+    for name, count in left.items():
+        path = Path("resources/paper/mmvu", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(count))
+    one = fetched()["mmvu"]
+    assert (one.there, one.beside, one.lacking) == (800, 340, 200 + 660)
+    Path("resources/paper/mmvu/videos/b.mp4").write_bytes(bytes(2000))  # videos may be larger than their archives
+    assert fetched()["mmvu"].lacking == 200
+
+
+def test_parts_of_what_is_no_archive_are_no_unpacked_files():
+    folder = Path("resources/paper/llava-onevision-0.5b/.fetching")
+    folder.mkdir(parents=True)
+    (folder / "0123-model.safetensors").write_bytes(bytes(500))
+    one = fetched()["llava-onevision-0.5b"]
+    assert (one.there, one.beside, one.lacking) == (500, 0, 1_800_000_000 - 500)
 
 
 def test_of_archives_that_stay_on_the_hub_only_the_members_count():
@@ -111,8 +138,20 @@ def test_doctor_wants_room_for_what_is_fetched_and_unpacked(monkeypatch):
         monkeypatch.setattr(checks, "free_space", lambda path, free=free: free)
         (found,) = checks.fetching(setting)
         assert (found.level, found.subject) == (level, "downloads")
-        assert "2 sources to fetch need 4.66 GiB with what they unpack to" in str(found)
+        assert "2 sources to fetch need 4.66 GiB more with what they unpack to" in str(found)
     assert list(checks.fetching(Setting(PAPER, "local", False, Work({}, [], [])))) == []
+
+
+def test_doctor_wants_room_only_for_what_is_still_to_come(monkeypatch):
+    """MMVU was fetched and all but unpacked when it was interrupted."""
+    for name, size in (("videos.zip", 1_600_000_000), ("videos/1.mp4", 1_500_000_000)):
+        path = Path("resources/paper/mmvu", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as out:
+            out.truncate(size)
+    monkeypatch.setattr(checks, "free_space", lambda path: 100_000_001)
+    (found,) = checks.fetching(Setting(PAPER, "local", False, Work({}, ["mmvu"], [])))
+    assert (found.level, "1 sources to fetch need 95.4 MiB more" in str(found)) == ("ok", True)
 
 
 # Hours of GPUs.

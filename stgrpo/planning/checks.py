@@ -150,11 +150,11 @@ def room(setting: Setting) -> Iterator[Finding]:
 def fetching(setting: Setting) -> Iterator[Finding]:
     """The disk of resources/, against what is to be fetched and unpacked there."""
     wanted = [one for one in downloads(setting.experiment) if one.name in setting.work.sources]
-    needed = sum((one.size or 0) - one.there + one.unpacked for one in wanted)
+    needed = sum(one.lacking for one in wanted)
     if not needed:
         return
     free = free_space(Path("resources"))
-    had = f"{size(free)} are free, {len(wanted)} sources to fetch need {size(needed)} with what they unpack to"
+    had = f"{size(free)} are free, {len(wanted)} sources to fetch need {size(needed)} more with what they unpack to"
     if free <= needed:
         yield Finding("missing", "downloads", had, "free some, or make resources/ a link to a larger disk")
     else:

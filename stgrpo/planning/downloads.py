@@ -12,6 +12,7 @@ from stgrpo.planning.sources import row
 from stgrpo.planning.work import sources_of
 
 LOCKS = Path("workflow/resources/locks")  # of the working directory, as where a fetch writes them
+_PARTS = ".fetching"  # `STATE` of stgrpo.data.downloads, which reads the Hub's client
 _GB = 1e9
 
 # Of Video-R1-data only the videos of the chosen questions are fetched, and the file of records.
@@ -28,6 +29,7 @@ class Download:
         size: of what is fetched; None where no one knows.
         there: the part of it that lies on the disk.
         unpacked: what its archives hold, which lies beside them.
+        beside: the part of that which lies on the disk.
         basis: what the size rests on.
     """
 
@@ -35,7 +37,13 @@ class Download:
     size: int | None
     there: int
     unpacked: int
+    beside: int
     basis: str
+
+    @property
+    def lacking(self) -> int:
+        """Bytes that are still to come, fetched or unpacked."""
+        return (self.size or 0) - self.there + max(self.unpacked - self.beside, 0)
 
 
 def downloads(experiment: Experiment) -> list[Download]:
@@ -64,8 +72,8 @@ def _download(experiment: Experiment, name: str) -> Download:
         size, basis = None, "unknown until its first fetch: sources.csv has no gigabytes"
     # Chosen videos come out of their archives one by one; models have none.
     packed = size if size and not chosen and ".zip" in told["files"] else 0
-    present = _present(folder, ["*"] if chosen else told["files"].split())
-    return Download(name, size, min(present, size or present), packed, basis)
+    present, beside = _present(folder, ["*"] if chosen else told["files"].split())
+    return Download(name, size, min(present, size or present), packed, beside, basis)
 
 
 def _chosen(questions: Questions, corpus: float, lock: dict[str, Any] | None) -> tuple[int, str]:
@@ -86,8 +94,9 @@ def _sum(files: Sequence[dict[str, Any]]) -> int:
     return sum(file["size"] for file in files)
 
 
-def _present(folder: Path, patterns: list[str]) -> int:
-    """Bytes of the files in it that were fetched, not unpacked."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    wanted = (path for path in files if any(fnmatch(str(path.relative_to(folder)), pattern) for pattern in patterns))
-    return sum(path.stat().st_size for path in wanted)
+def _present(folder: Path, patterns: list[str]) -> tuple[int, int]:
+    """Bytes of the files in it that were fetched, with parts of those that are coming, and of the others, unpacked."""
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    origins = (f"{_PARTS}/*", *patterns)
+    fetched = sum(size for name, size in sizes.items() if any(fnmatch(name, pattern) for pattern in origins))
+    return fetched, sum(sizes.values()) - fetched
