@@ -15,6 +15,7 @@ from stgrpo.planning import gpu
 from stgrpo.planning.dimensions import KNOWN, Dimensions, dimensions_of
 from stgrpo.planning.findings import Executor, Setting
 from stgrpo.planning.memory import Engine, Load, Memory, plan_evaluation, plan_training
+from stgrpo.planning.text import size
 from stgrpo.planning.work import Demand, Work, configured
 from stgrpo.rules import FrameRule
 
@@ -62,6 +63,13 @@ def test_a_configuration_is_read_as_save_pretrained_writes_it_and_as_the_hub_has
     flat = {**nested, **nested.pop("text_config")}
     (tmp_path / "config.json").write_text(json.dumps(flat))
     assert Dimensions.read(tmp_path / "config.json") == model
+
+
+def test_adapters_have_rank_times_the_widths_of_every_linear_layer_they_stand_on():
+    """Of 28 layers: q and o 3584 to 3584, k and v 3584 to 512, gate and up 3584 to 18944, down 18944 to 3584."""
+    widths = 2 * (3584 + 3584) + 2 * (3584 + 512) + 3 * (3584 + 18_944)
+    assert widths == 90_112
+    assert SEVEN.adapters(64) == 28 * 64 * widths == 161_480_704
 
 
 def test_another_architecture_is_one_line(tmp_path: Path):
@@ -243,6 +251,24 @@ def test_doctor_refuses_what_does_not_fit(monkeypatch):
     answering_with(monkeypatch, (80 << 30) + 1)
     assert [level for level, _ in said(setting(experiment("paper")))] == ["missing", "missing"]
     assert said(setting(experiment("demo"))) == []
+
+
+def test_doctor_judges_the_largest_of_the_trainings_that_are_to_run():
+    """Adapters have no reference, and moments and gradients of 2 % of the weights: they fit where all weights do not."""
+    need = Resources(gpus=4, cpus=4, gpu_memory_gb=48)
+    where = setting(with_needs(train=need, evaluate=Resources()))
+
+    def of(*cells: str) -> tuple[str, str]:
+        work = replace(where.work, trainings=[(cell, 0) for cell in cells])
+        ((level, text),) = said(replace(where, work=work))
+        return level, text
+
+    load = gpu.training_load(where.experiment.active)
+    adapters = plan_training(SEVEN, load, Engine(4, "zero3", 2, reference=False, trained=161_480_704))
+    level, text = of("st-grpo-lora")
+    assert (level, f"a training takes {size(adapters.peak)} of each" in text) == ("ok", True)
+    assert of("st-grpo") == of("st-grpo-lora", "st-grpo") == of("st-grpo", "st-grpo-lora")
+    assert of("st-grpo")[0] == "missing"
 
 
 def test_a_gpu_that_no_one_described_is_a_note(monkeypatch):

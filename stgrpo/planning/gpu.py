@@ -1,10 +1,10 @@
 """Whether the jobs of a scale fit into the memory of its GPUs, before one of them starts."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from stgrpo.config import Experiment, Need, Scale
-from stgrpo.planning.dimensions import dimensions_of
+from stgrpo.planning.dimensions import Dimensions, dimensions_of
 from stgrpo.planning.findings import Finding, Setting, ask
 from stgrpo.planning.memory import Engine, Load, Memory, plan_evaluation, plan_training
 from stgrpo.planning.text import size
@@ -49,21 +49,24 @@ class Fit:
         return self.given is None or self.memory.peak <= self.given
 
 
-def fits(experiment: Experiment, local: bool = False) -> list[Fit]:
+def fits(experiment: Experiment, local: bool = False, cells: Collection[str] = ()) -> list[Fit]:
     """Of trainings and evaluations that ask for GPUs; none until the policy's dimensions are known.
 
     Args:
         experiment: the configuration.
         local: whether the jobs run on this machine, whose GPUs are then asked for their memory.
+        cells: what is to be trained, of which the largest counts; without any, a training of all weights.
     """
     scale, model = experiment.active, dimensions_of(experiment)
     if model is None:
         return []
     found, plans = _of_this_machine() if local else None, []
     if scale.needs["train"].gpus:
-        load, how = training_load(scale), engine(scale)
-        words = f"{how.sharding} over {how.ranks}, {load.rows} answers at a time, {how.micro_rows} in a pass"
-        plans.append(Fit("train", load, words, plan_training(model, load, how), found or _configured(scale, "train")))
+        load = training_load(scale)
+        engines = [engine(scale, model, experiment.cell(cell).lora) for cell in cells] or [engine(scale, model)]
+        plan = max((plan_training(model, load, how) for how in engines), key=lambda memory: memory.peak)
+        words = f"{scale.sharding} over {scale.ranks}, {load.rows} answers at a time, {scale.micro_rows} in a pass"
+        plans.append(Fit("train", load, words, plan, found or _configured(scale, "train")))
     if scale.needs["evaluate"].gpus:
         load = evaluation_load(scale)
         given = found or _configured(scale, "evaluate")
@@ -75,7 +78,8 @@ def fits(experiment: Experiment, local: bool = False) -> list[Fit]:
 def memory(setting: Setting) -> Iterator[Finding]:
     """Memory of the GPUs, against the plan of what is to be done."""
     needs = setting.work.needs
-    for fit in fits(setting.experiment, local=setting.executor == "local"):
+    cells = {cell for cell, _ in setting.work.trainings}
+    for fit in fits(setting.experiment, setting.executor == "local", cells):
         if fit.kind not in needs or not needs[fit.kind].gpus:
             continue
         wanted = f"{fit.job} takes {size(fit.memory.peak)} of each at its peak ({fit.memory.largest})"
@@ -101,9 +105,11 @@ def training_load(scale: Scale) -> Load:
     )
 
 
-def engine(scale: Scale) -> Engine:
-    """How a training of the scale spreads over its GPUs."""
-    return Engine(scale.ranks, scale.sharding, scale.micro_rows, reference=scale.training.beta > 0)
+def engine(scale: Scale, model: Dimensions, rank: int | None = None) -> Engine:
+    """How a training of the scale spreads over its GPUs, with adapters of a rank or of all weights."""
+    trained = None if rank is None else model.adapters(rank)
+    reference = scale.training.beta > 0 and rank is None  # the policy without adapters is their reference
+    return Engine(scale.ranks, scale.sharding, scale.micro_rows, reference, trained)
 
 
 def evaluation_load(scale: Scale) -> Load:
