@@ -67,6 +67,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., N
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)  # verbs that ran in this process have set it
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # where nobody answers
 
@@ -102,6 +103,17 @@ def test_gpus_are_counted(programs):
     ((level, text),) = said(checks.gpus, PAPER)
     assert level == "missing"
     assert text.startswith("3, a job of scale 'paper' needs 4; use --profile slurm")
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"), [("0,1,2,3", 4), ("2,0", 2), ("", 0), ("-1", 0), ("1,7,2", 1), ("GPU-0,GPU-1", 4)]
+)
+def test_only_visible_gpus_are_counted(programs, monkeypatch, visible: str, count: int):
+    """As CUDA does, up to the first that there is not; names are not looked up."""
+    programs("nvidia-smi", FOUR)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    ((level, text),) = said(checks.gpus, PAPER)
+    assert (level, text.partition(",")[0]) == ("ok" if count == 4 else "missing", str(count))
 
 
 def test_a_machine_without_gpus_or_with_a_broken_driver_has_none(programs):

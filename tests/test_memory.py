@@ -219,6 +219,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty working directory, and nothing on the PATH."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
 def setting(chosen: Experiment, executor: Executor = "slurm") -> Setting:
@@ -254,7 +255,7 @@ def test_doctor_refuses_what_does_not_fit(monkeypatch):
 
 
 def test_doctor_judges_the_largest_of_the_trainings_that_are_to_run():
-    """Adapters have no reference, and moments and gradients of 2 % of the weights: they fit where all weights do not."""
+    """Adapters have no reference, and moments and gradients of 2 % of the weights: they fit where all do not."""
     need = Resources(gpus=4, cpus=4, gpu_memory_gb=48)
     where = setting(with_needs(train=need, evaluate=Resources()))
 
@@ -282,14 +283,34 @@ def test_a_gpu_that_no_one_described_is_a_note(monkeypatch):
     ]
 
 
-@pytest.mark.parametrize(
-    ("printed", "level"), [("81559\n81559", "ok"), ("40960\n81559", "missing"), ("[N/A]", "ok"), ("", "ok")]
-)
-def test_this_machine_s_smallest_gpu_counts(tmp_path: Path, monkeypatch, printed: str, level: str):
-    """Else what config.yaml says: 80."""
-    answering_with(monkeypatch, 60 << 30)
+def prints(tmp_path: Path, printed: str) -> None:
+    """As nvidia-smi does."""
     program = tmp_path / "nvidia-smi"
     program.write_text(f"#!/bin/sh\nprintf '{printed}\\n'\n")
     program.chmod(0o755)
-    assert [found for found, _ in said(setting(experiment("paper"), "local"))] == [level, level]
+
+
+FIVE = "4096\n81559\n81559\n81559\n81559"  # one of them is for a display
+
+
+@pytest.mark.parametrize(
+    ("printed", "visible", "levels"),
+    [
+        (FIVE, None, ["ok", "ok"]),
+        (FIVE, "1,2,3,4", ["ok", "ok"]),
+        (FIVE, "0,1,2,3", ["missing", "ok"]),
+        (FIVE, "0", ["missing", "missing"]),
+        (FIVE, "", ["ok", "ok"]),  # none: that is said elsewhere
+        ("40960\n81559\n81559\n81559", None, ["missing", "ok"]),
+        ("[N/A]", None, ["ok", "ok"]),
+        ("", None, ["ok", "ok"]),
+    ],
+)
+def test_the_gpus_that_a_job_would_take_count(tmp_path: Path, monkeypatch, printed: str, visible, levels: list[str]):
+    """The four largest for a training, one for an evaluation; else what config.yaml says: 80."""
+    answering_with(monkeypatch, 60 << 30)
+    prints(tmp_path, printed)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [found for found, _ in said(setting(experiment("paper"), "local"))] == levels
     assert [found for found, _ in said(setting(experiment("paper"), "slurm"))] == ["ok", "ok"]

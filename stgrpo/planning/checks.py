@@ -19,7 +19,7 @@ from stgrpo.errors import UserError
 from stgrpo.planning import cluster, gpu
 from stgrpo.planning.disk import disk, existing, free_space
 from stgrpo.planning.downloads import downloads
-from stgrpo.planning.findings import Executor, Finding, Setting, ask
+from stgrpo.planning.findings import Executor, Finding, Setting, ask, visible
 from stgrpo.planning.standing import Run, Standing, all_runs
 from stgrpo.planning.text import size
 from stgrpo.planning.work import work_of_jobs
@@ -68,7 +68,8 @@ def gpus(setting: Setting) -> Iterator[Finding]:
         yield Finding("missing", "nodes", f"this is one, a training needs {nodes}", "use --profile slurm")
     most = max((need.gpus for need in needs), default=0)
     answer = ask("nvidia-smi", "-L")
-    found = len(re.findall(r"^GPU \d+:", answer.text, re.MULTILINE)) if answer and answer.good else 0
+    there = re.findall(r"^GPU \d+:", answer.text, re.MULTILINE) if answer and answer.good else []
+    found = len(visible(len(there)))
     if found >= most:
         yield Finding("ok", "GPUs", f"{found}, a job needs {most} at most")
     else:

@@ -1,11 +1,11 @@
 """Whether the jobs of a scale fit into the memory of its GPUs, before one of them starts."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from stgrpo.config import Experiment, Need, Scale
 from stgrpo.planning.dimensions import Dimensions, dimensions_of
-from stgrpo.planning.findings import Finding, Setting, ask
+from stgrpo.planning.findings import Finding, Setting, ask, visible
 from stgrpo.planning.memory import Engine, Load, Memory, plan_evaluation, plan_training
 from stgrpo.planning.text import size
 from stgrpo.rules import FrameRule
@@ -29,7 +29,7 @@ class Fit:
     Attributes:
         load: what it was reckoned for.
         how: the engine, in words.
-        given: bytes of a GPU of this machine, or as config.yaml says; None where no one says.
+        given: bytes of the smallest GPU that it takes of this machine, or as config.yaml says; None where no one says.
     """
 
     kind: Need
@@ -60,16 +60,16 @@ def fits(experiment: Experiment, local: bool = False, cells: Collection[str] = (
     scale, model = experiment.active, dimensions_of(experiment)
     if model is None:
         return []
-    found, plans = _of_this_machine() if local else None, []
+    found, plans = _of_this_machine() if local else [], []
     if scale.needs["train"].gpus:
         load = training_load(scale)
         engines = [engine(scale, model, experiment.cell(cell).lora) for cell in cells] or [engine(scale, model)]
         plan = max((plan_training(model, load, how) for how in engines), key=lambda memory: memory.peak)
         words = f"{scale.sharding} over {scale.ranks}, {load.rows} answers at a time, {scale.micro_rows} in a pass"
-        plans.append(Fit("train", load, words, plan, found or _configured(scale, "train")))
+        plans.append(Fit("train", load, words, plan, _given(scale, "train", found)))
     if scale.needs["evaluate"].gpus:
         load = evaluation_load(scale)
-        given = found or _configured(scale, "evaluate")
+        given = _given(scale, "evaluate", found)
         words = f"{scale.evaluation.precision}, {load.rows} answers at a time"
         plans.append(Fit("evaluate", load, words, plan_evaluation(model, load), given))
     return plans
@@ -132,13 +132,16 @@ def video_tokens(rule: FrameRule) -> int:
     return pairs * max(tall * wide for tall, wide in (frame_size(*shape, rule) for shape in _SHAPES)) // SIZE_FACTOR**2
 
 
-def _configured(scale: Scale, kind: Need) -> int | None:
-    told = scale.needs[kind].gpu_memory_gb
-    return told << 30 if told else None
+def _given(scale: Scale, kind: Need, found: Sequence[int]) -> int | None:
+    """Bytes of the smallest GPU that a job takes: of those found the largest, else as config.yaml says."""
+    need = scale.needs[kind]
+    if found:
+        return sorted(found, reverse=True)[: need.gpus][-1]
+    return need.gpu_memory_gb << 30 if need.gpu_memory_gb else None
 
 
-def _of_this_machine() -> int | None:
-    """Bytes of its smallest GPU, None where nvidia-smi does not say."""
+def _of_this_machine() -> list[int]:
+    """Bytes of its GPUs that jobs may use; none where nvidia-smi does not say."""
     answer = ask("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
     lines = answer.text.split() if answer and answer.good else []
-    return min(map(int, lines)) << 20 if lines and all(map(str.isdecimal, lines)) else None
+    return [int(lines[i]) << 20 for i in visible(len(lines))] if all(map(str.isdecimal, lines)) else []
