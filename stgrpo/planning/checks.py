@@ -184,7 +184,10 @@ def locks(setting: Setting) -> Iterator[Finding]:
 
 
 def hub(setting: Setting) -> Iterator[Finding]:
-    """Whether the Hub that something has to be fetched from can be reached from here."""
+    """Whether the Hub that something has to be fetched from can be reached from here.
+
+    Asked once and without the Hub's client, so only told: a fetch tries again, and knows more kinds of proxies.
+    """
     if setting.experiment.active.world or not setting.work.sources:
         return
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
@@ -201,7 +204,7 @@ def hub(setting: Setting) -> Iterator[Finding]:
         todo = (
             "run snakemake prefetch where there is a network, or name a proxy (HTTPS_PROXY) or a mirror (HF_ENDPOINT)"
         )
-        yield Finding("missing", "hub", f"{endpoint} cannot be reached ({reason})", todo)
+        yield Finding("note", "hub", f"{endpoint} cannot be reached ({reason})", todo)
         return
     yield Finding("ok", "hub", f"{endpoint} answers")
 
