@@ -26,6 +26,7 @@ from stgrpo.planning.checks import refuse
 from stgrpo.planning.cluster import Nodes, parse_nodes
 from stgrpo.planning.findings import Executor, Finding, Setting, ask
 from stgrpo.planning.work import Demand, Work, configured, count_gpus, work_of_jobs, work_of_scale
+from stgrpo.state import state_folder
 
 
 def of(chosen: Experiment, executor: Executor = "local") -> Setting:
@@ -385,16 +386,42 @@ def weigh(count: int) -> None:
 
 def test_a_disk_that_takes_no_locks_is_refused(monkeypatch):
     Path("results").mkdir()
-    assert said(checks.locks, HERE) == [("ok", "files in it can be locked")]
+    fetched = replace(HERE, work=replace(HERE.work, sources=[]))
+    assert said(checks.locks, fetched) == [("ok", "files in it can be locked")]
 
     def refused(*_) -> None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(fcntl, "flock", refused)
-    (found,) = checks.locks(HERE)
+    (found,) = checks.locks(fetched)
     assert (found.level, found.subject) == ("missing", "results/")
     assert str(found).startswith("results takes no locks (Function not implemented); mount it with locks (Lustre: -o f")
     assert list(Path("results").iterdir()) == []
+
+
+def test_the_disk_of_what_is_fetched_takes_locks_as_well(monkeypatch, tmp_path: Path):
+    """Only where something is to be fetched; it may be another disk than that of the results."""
+    Path("results").mkdir()
+    Path("resources").mkdir()
+    assert [(found.subject, found.level) for found in checks.locks(PAPER)] == [("results/", "ok"), ("resources/", "ok")]
+    flock, disk = fcntl.flock, Path("resources").resolve()
+
+    def refused(stream, kind: int) -> None:
+        if Path(f"/proc/self/fd/{stream.fileno()}").readlink().is_relative_to(disk):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        flock(stream, kind)
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    results, resources = checks.locks(PAPER)
+    assert (results.level, resources.level, resources.subject) == ("ok", "missing", "resources/")
+    assert str(resources).startswith("resources takes no locks (No locks available); mount it with locks (Lustre: -o f")
+    assert str(resources).endswith("or make resources/ a link to another disk")
+    with pytest.raises(UserError) as refusal, state_folder("resources/paper/mmvu/.fetching", "fetch"):
+        pass
+    assert str(refusal.value) == (
+        "resources/paper/mmvu/.fetching: this file system takes no locks (No locks available); have it mounted with "
+        "them (Lustre: the option flock), or make a folder above it a link to one that has"
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_not_tried_for_locks(monkeypatch):

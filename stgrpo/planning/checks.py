@@ -169,18 +169,20 @@ def _again(run: Run) -> Run:
 
 
 def locks(setting: Setting) -> Iterator[Finding]:
-    """Whether a file in results/ can be locked, as the state of every training and evaluation is."""
-    above = existing(Path("results"))
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):  # `writing` says so
-        return
-    try:
-        with TemporaryFile(dir=above) as probe:
-            fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        todo = "mount it with locks (Lustre: -o flock; NFS: its lock daemon), or make results/ a link to another disk"
-        yield Finding("missing", "results/", f"{above} takes no locks ({error.strerror})", todo)
-    else:
-        yield Finding("ok", "results/", "files in it can be locked")
+    """Whether files can be locked, as the state of every training, evaluation and fetch is."""
+    for path in _WRITTEN if setting.work.sources else _WRITTEN[:1]:
+        above = existing(path)
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):  # `writing` says so
+            continue
+        try:
+            with TemporaryFile(dir=above) as probe:
+                fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            other = f"make {path}/ a link to another disk"
+            todo = f"mount it with locks (Lustre: -o flock; NFS: its lock daemon), or {other}"
+            yield Finding("missing", f"{path}/", f"{above} takes no locks ({error.strerror})", todo)
+        else:
+            yield Finding("ok", f"{path}/", "files in it can be locked")
 
 
 def hub(setting: Setting) -> Iterator[Finding]:
