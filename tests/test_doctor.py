@@ -376,6 +376,27 @@ def test_a_folder_that_cannot_be_written(monkeypatch):
         monkeypatch.undo()
 
 
+def test_locks_of_sources_that_cannot_be_written(monkeypatch):
+    """The first fetch of a source writes its lock; where all are there, nothing is written."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.chdir(folder)
+        for name in ("results", "resources", "workflow/resources"):
+            Path(name).mkdir(parents=True)
+        Path(folder).chmod(0o777)
+        for name in ("results", "resources"):
+            Path(name).chmod(0o777)
+        mine = "workflow/resources/locks/"
+        levels = {"results/": "ok", "resources/": "ok", mine: "missing"}
+        assert as_nobody(lambda: {one.subject: one.level for one in checks.writing(PAPER)} == levels)
+        told = f"{Path.cwd()}/workflow/resources cannot be written; have it made writable, or make workflow/resources/l"
+        assert as_nobody(lambda: str(list(checks.writing(PAPER))[-1]).startswith(told))
+        assert mine not in {one.subject for one in checks.writing(HERE)}  # everything is rendered
+        for name in PAPER.work.sources:
+            write_json(Path(mine, f"{name}.json"), {})
+        assert mine not in {one.subject for one in checks.writing(PAPER)}
+        monkeypatch.undo()
+
+
 def weigh(count: int) -> None:
     """A policy of so many numbers, by the header of its weights; the numbers themselves are left out."""
     folder = Path("results/demo/policy")

@@ -18,7 +18,7 @@ from stgrpo.config import Experiment
 from stgrpo.errors import UserError
 from stgrpo.planning import cluster, gpu
 from stgrpo.planning.disk import disk, existing, free_space
-from stgrpo.planning.downloads import downloads
+from stgrpo.planning.downloads import LOCKS, downloads
 from stgrpo.planning.findings import Executor, Finding, Setting, ask, visible
 from stgrpo.planning.standing import Run, Standing, all_runs
 from stgrpo.planning.text import size
@@ -113,8 +113,10 @@ def image(setting: Setting) -> Iterator[Finding]:
 
 
 def writing(setting: Setting) -> Iterator[Finding]:
-    """The folders that a run writes."""
-    for path in _WRITTEN:
+    """The folders that a run writes; that of the locks where a source is to be fetched for the first time."""
+    fetched = [] if setting.experiment.active.world else setting.work.sources
+    new = any(not (LOCKS / f"{name}.json").exists() for name in fetched)
+    for path in (*_WRITTEN, LOCKS) if new else _WRITTEN:
         above = existing(path)
         if path.is_symlink() and not path.exists():
             aim = path.readlink()
