@@ -89,8 +89,8 @@ def _locked(lock: TextIO, kind: int = fcntl.LOCK_EX) -> bool:
         if error.errno not in _NO_LOCKS:
             raise
         raise UserError(
-            f"{lock.name}: this file system takes no locks ({error.strerror}); have it mounted with them (Lustre: the "
-            "option flock), or make results/ a link to one that has"
+            f"{Path(lock.name).parent}: this file system takes no locks ({error.strerror}); have it mounted with them "
+            "(Lustre: the option flock), or make a folder above it a link to one that has"
         ) from None
     return True
 

@@ -26,6 +26,7 @@ from stgrpo.planning.checks import refuse
 from stgrpo.planning.cluster import Nodes, parse_nodes
 from stgrpo.planning.findings import Executor, Finding, Setting, ask
 from stgrpo.planning.work import Demand, Work, configured, count_gpus, work_of_jobs, work_of_scale
+from stgrpo.state import state_folder
 
 
 def of(chosen: Experiment, executor: Executor = "local") -> Setting:
@@ -67,6 +68,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., N
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)  # verbs that ran in this process have set it
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # where nobody answers
 
@@ -102,6 +104,17 @@ def test_gpus_are_counted(programs):
     ((level, text),) = said(checks.gpus, PAPER)
     assert level == "missing"
     assert text.startswith("3, a job of scale 'paper' needs 4; use --profile slurm")
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"), [("0,1,2,3", 4), ("2,0", 2), ("", 0), ("-1", 0), ("1,7,2", 1), ("GPU-0,GPU-1", 4)]
+)
+def test_only_visible_gpus_are_counted(programs, monkeypatch, visible: str, count: int):
+    """As CUDA does, up to the first that there is not; names are not looked up."""
+    programs("nvidia-smi", FOUR)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    ((level, text),) = said(checks.gpus, PAPER)
+    assert (level, text.partition(",")[0]) == ("ok" if count == 4 else "missing", str(count))
 
 
 def test_a_machine_without_gpus_or_with_a_broken_driver_has_none(programs):
@@ -363,6 +376,27 @@ def test_a_folder_that_cannot_be_written(monkeypatch):
         monkeypatch.undo()
 
 
+def test_locks_of_sources_that_cannot_be_written(monkeypatch):
+    """The first fetch of a source writes its lock; where all are there, nothing is written."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.chdir(folder)
+        for name in ("results", "resources", "workflow/resources"):
+            Path(name).mkdir(parents=True)
+        Path(folder).chmod(0o777)
+        for name in ("results", "resources"):
+            Path(name).chmod(0o777)
+        mine = "workflow/resources/locks/"
+        levels = {"results/": "ok", "resources/": "ok", mine: "missing"}
+        assert as_nobody(lambda: {one.subject: one.level for one in checks.writing(PAPER)} == levels)
+        told = f"{Path.cwd()}/workflow/resources cannot be written; have it made writable, or make workflow/resources/l"
+        assert as_nobody(lambda: str(list(checks.writing(PAPER))[-1]).startswith(told))
+        assert mine not in {one.subject for one in checks.writing(HERE)}  # everything is rendered
+        for name in PAPER.work.sources:
+            write_json(Path(mine, f"{name}.json"), {})
+        assert mine not in {one.subject for one in checks.writing(PAPER)}
+        monkeypatch.undo()
+
+
 def weigh(count: int) -> None:
     """A policy of so many numbers, by the header of its weights; the numbers themselves are left out."""
     folder = Path("results/demo/policy")
@@ -373,16 +407,42 @@ def weigh(count: int) -> None:
 
 def test_a_disk_that_takes_no_locks_is_refused(monkeypatch):
     Path("results").mkdir()
-    assert said(checks.locks, HERE) == [("ok", "files in it can be locked")]
+    fetched = replace(HERE, work=replace(HERE.work, sources=[]))
+    assert said(checks.locks, fetched) == [("ok", "files in it can be locked")]
 
     def refused(*_) -> None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(fcntl, "flock", refused)
-    (found,) = checks.locks(HERE)
+    (found,) = checks.locks(fetched)
     assert (found.level, found.subject) == ("missing", "results/")
     assert str(found).startswith("results takes no locks (Function not implemented); mount it with locks (Lustre: -o f")
     assert list(Path("results").iterdir()) == []
+
+
+def test_the_disk_of_what_is_fetched_takes_locks_as_well(monkeypatch, tmp_path: Path):
+    """Only where something is to be fetched; it may be another disk than that of the results."""
+    Path("results").mkdir()
+    Path("resources").mkdir()
+    assert [(found.subject, found.level) for found in checks.locks(PAPER)] == [("results/", "ok"), ("resources/", "ok")]
+    flock, disk = fcntl.flock, Path("resources").resolve()
+
+    def refused(stream, kind: int) -> None:
+        if Path(f"/proc/self/fd/{stream.fileno()}").readlink().is_relative_to(disk):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        flock(stream, kind)
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    results, resources = checks.locks(PAPER)
+    assert (results.level, resources.level, resources.subject) == ("ok", "missing", "resources/")
+    assert str(resources).startswith("resources takes no locks (No locks available); mount it with locks (Lustre: -o f")
+    assert str(resources).endswith("or make resources/ a link to another disk")
+    with pytest.raises(UserError) as refusal, state_folder("resources/paper/mmvu/.fetching", "fetch"):
+        pass
+    assert str(refusal.value) == (
+        "resources/paper/mmvu/.fetching: this file system takes no locks (No locks available); have it mounted with "
+        "them (Lustre: the option flock), or make a folder above it a link to one that has"
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_not_tried_for_locks(monkeypatch):
@@ -466,7 +526,7 @@ def test_the_hub_is_asked_whether_it_answers(monkeypatch, tmp_path: Path):
     assert said(checks.hub, HERE) == []  # everything is rendered
     todo = "run snakemake prefetch where there is a network, or name a proxy (HTTPS_PROXY) or a mirror (HF_ENDPOINT)"
     lost = "http://127.0.0.1:9 cannot be reached ([Errno 111] Connection refused)"
-    assert said(checks.hub, PAPER) == [("missing", f"{lost}; {todo}")]
+    assert said(checks.hub, PAPER) == [("note", f"{lost}; {todo}")]
     with HubServer(tmp_path) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         assert said(checks.hub, PAPER) == [("ok", f"{server.url} answers")]
@@ -475,7 +535,7 @@ def test_the_hub_is_asked_whether_it_answers(monkeypatch, tmp_path: Path):
     monkeypatch.delenv("TRANSFORMERS_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", "no address")
     assert said(checks.hub, PAPER) == [
-        ("missing", f"no address cannot be reached (unknown url type: 'no address'); {todo}")
+        ("note", f"no address cannot be reached (unknown url type: 'no address'); {todo}")
     ]
     assert said(checks.hub, replace(PAPER, work=replace(PAPER.work, sources=[]))) == []
 
@@ -541,10 +601,19 @@ def test_a_training_over_nodes_as_snakemake_asks_for_it():
     assert [count_gpus(text) for text in ("", "gpu:2", "gpu:a100:no_consume:4", "shard:8")] == [0, 2, 4, 0]
 
 
-def test_a_run_that_fetches_what_is_free_needs_no_token():
-    with pytest.raises(UserError) as refusal:
-        refuse(experiment("paper"), "local", False, [job("fetch", 4, {"source": "mmvu"})])
-    assert [line.split(":")[0] for line in str(refusal.value).splitlines()[1:]] == ["  hub"]
+def test_a_run_that_fetches_what_is_free_needs_no_token(monkeypatch):
+    leave(monkeypatch, 10**14)
+    refuse(experiment("paper"), "local", False, [job("fetch", 4, {"source": "mmvu"})])
+
+
+def test_a_hub_that_did_not_answer_once_stops_no_run(monkeypatch):
+    """A fetch asks again, and through proxies that this does not know; one that is switched off never will answer."""
+    leave(monkeypatch, 10**14)
+    wanted = [job("fetch", 4, {"source": "mmvu"})]
+    refuse(experiment("paper"), "local", False, wanted)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UserError, match="hub: HF_HUB_OFFLINE is set; unset HF_HUB_OFFLINE"):
+        refuse(experiment("paper"), "local", False, wanted)
 
 
 # All of it.
@@ -568,15 +637,13 @@ def test_refuse_says_what_is_missing_and_nothing_else(monkeypatch):
         refuse(experiment("paper"), "local", False, jobs)
     first, *lines = str(refusal.value).splitlines()
     assert first == "scale 'paper' cannot run here:"
-    assert [line.split(":")[0] for line in lines] == ["  GPUs", "  hub", "  token"]
+    assert [line.split(":")[0] for line in lines] == ["  GPUs", "  token"]
 
 
 def test_a_run_that_only_fetches_or_tabulates_needs_no_gpu(monkeypatch):
     refuse(experiment("paper"), "local", False, [job("tabulate"), job("publish"), job("all")])
-    monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    with pytest.raises(UserError) as refusal:
-        refuse(experiment("paper"), "local", False, [job("fetch", 4, {"source": "mmvu"}), job("prefetch")])
-    assert "GPU" not in str(refusal.value)
+    leave(monkeypatch, 10**14)
+    refuse(experiment("paper"), "local", False, [job("fetch", 4, {"source": "mmvu"}), job("prefetch")])
     with pytest.raises(UserError, match="GPUs: 0, a job of scale 'paper' needs 1"):
         refuse(experiment("paper"), "local", False, [job("evaluate"), job("grade")])
     refuse(experiment("paper"), "local", False, [job("evaluate", gpu=0)])  # --set-resources evaluate:gpu=0
@@ -594,9 +661,9 @@ def test_the_verb_ends_with_1_if_anything_is_missing(monkeypatch, capsys):
     assert end.value.code == 1
     text = capsys.readouterr().out
     assert [line.split()[1] for line in text.splitlines() if line.startswith("missing")] == [
-        *("image", "apptainer", "Slurm", "hub", "token")
+        *("image", "apptainer", "Slurm", "token")
     ]
-    assert text.endswith("\n5 missing: it cannot run like this.\n")
+    assert text.endswith("\n4 missing: it cannot run like this.\n")
     assert "HF_HUB_OFFLINE" not in text, "the other verbs switch the Hub off; this one asks for it"
     assert max(map(len, text.splitlines())) <= 100
 
@@ -615,6 +682,7 @@ def test_a_program_that_is_no_program_is_none(programs, tmp_path: Path):
 def test_snakemake_says_why_and_leaves_nothing_behind(tmp_path: Path, monkeypatch):
     """Twice: no lock stays. No line of ours is named, nor what this run does not do, and --set-resources counts."""
     monkeypatch.setenv("PATH", PATH)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     clone = copy_of_the_tree(tmp_path / "clone")
 
     def lines(*words: str) -> list[str]:

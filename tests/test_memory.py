@@ -15,6 +15,7 @@ from stgrpo.planning import gpu
 from stgrpo.planning.dimensions import KNOWN, Dimensions, dimensions_of
 from stgrpo.planning.findings import Executor, Setting
 from stgrpo.planning.memory import Engine, Load, Memory, plan_evaluation, plan_training
+from stgrpo.planning.text import size
 from stgrpo.planning.work import Demand, Work, configured
 from stgrpo.rules import FrameRule
 
@@ -62,6 +63,13 @@ def test_a_configuration_is_read_as_save_pretrained_writes_it_and_as_the_hub_has
     flat = {**nested, **nested.pop("text_config")}
     (tmp_path / "config.json").write_text(json.dumps(flat))
     assert Dimensions.read(tmp_path / "config.json") == model
+
+
+def test_adapters_have_rank_times_the_widths_of_every_linear_layer_they_stand_on():
+    """Of 28 layers: q and o 3584 to 3584, k and v 3584 to 512, gate and up 3584 to 18944, down 18944 to 3584."""
+    widths = 2 * (3584 + 3584) + 2 * (3584 + 512) + 3 * (3584 + 18_944)
+    assert widths == 90_112
+    assert SEVEN.adapters(64) == 28 * 64 * widths == 161_480_704
 
 
 def test_another_architecture_is_one_line(tmp_path: Path):
@@ -211,6 +219,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty working directory, and nothing on the PATH."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
 def setting(chosen: Experiment, executor: Executor = "slurm") -> Setting:
@@ -245,6 +254,24 @@ def test_doctor_refuses_what_does_not_fit(monkeypatch):
     assert said(setting(experiment("demo"))) == []
 
 
+def test_doctor_judges_the_largest_of_the_trainings_that_are_to_run():
+    """Adapters have no reference, and moments and gradients of 2 % of the weights: they fit where all do not."""
+    need = Resources(gpus=4, cpus=4, gpu_memory_gb=48)
+    where = setting(with_needs(train=need, evaluate=Resources()))
+
+    def of(*cells: str) -> tuple[str, str]:
+        work = replace(where.work, trainings=[(cell, 0) for cell in cells])
+        ((level, text),) = said(replace(where, work=work))
+        return level, text
+
+    load = gpu.training_load(where.experiment.active)
+    adapters = plan_training(SEVEN, load, Engine(4, "zero3", 2, reference=False, trained=161_480_704))
+    level, text = of("st-grpo-lora")
+    assert (level, f"a training takes {size(adapters.peak)} of each" in text) == ("ok", True)
+    assert of("st-grpo") == of("st-grpo-lora", "st-grpo") == of("st-grpo", "st-grpo-lora")
+    assert of("st-grpo")[0] == "missing"
+
+
 def test_a_gpu_that_no_one_described_is_a_note(monkeypatch):
     answering_with(monkeypatch, 5 << 30)
     chosen = with_needs(train=Resources(gpus=4, cpus=4), evaluate=Resources())
@@ -256,14 +283,34 @@ def test_a_gpu_that_no_one_described_is_a_note(monkeypatch):
     ]
 
 
-@pytest.mark.parametrize(
-    ("printed", "level"), [("81559\n81559", "ok"), ("40960\n81559", "missing"), ("[N/A]", "ok"), ("", "ok")]
-)
-def test_this_machine_s_smallest_gpu_counts(tmp_path: Path, monkeypatch, printed: str, level: str):
-    """Else what config.yaml says: 80."""
-    answering_with(monkeypatch, 60 << 30)
+def prints(tmp_path: Path, printed: str) -> None:
+    """As nvidia-smi does."""
     program = tmp_path / "nvidia-smi"
     program.write_text(f"#!/bin/sh\nprintf '{printed}\\n'\n")
     program.chmod(0o755)
-    assert [found for found, _ in said(setting(experiment("paper"), "local"))] == [level, level]
+
+
+FIVE = "4096\n81559\n81559\n81559\n81559"  # one of them is for a display
+
+
+@pytest.mark.parametrize(
+    ("printed", "visible", "levels"),
+    [
+        (FIVE, None, ["ok", "ok"]),
+        (FIVE, "1,2,3,4", ["ok", "ok"]),
+        (FIVE, "0,1,2,3", ["missing", "ok"]),
+        (FIVE, "0", ["missing", "missing"]),
+        (FIVE, "", ["ok", "ok"]),  # none: that is said elsewhere
+        ("40960\n81559\n81559\n81559", None, ["missing", "ok"]),
+        ("[N/A]", None, ["ok", "ok"]),
+        ("", None, ["ok", "ok"]),
+    ],
+)
+def test_the_gpus_that_a_job_would_take_count(tmp_path: Path, monkeypatch, printed: str, visible, levels: list[str]):
+    """The four largest for a training, one for an evaluation; else what config.yaml says: 80."""
+    answering_with(monkeypatch, 60 << 30)
+    prints(tmp_path, printed)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [found for found, _ in said(setting(experiment("paper"), "local"))] == levels
     assert [found for found, _ in said(setting(experiment("paper"), "slurm"))] == ["ok", "ok"]

@@ -7,6 +7,7 @@ import pytest
 from support import experiment
 
 from stgrpo.config import BENCHMARKS, Resources
+from stgrpo.data.downloads import STATE
 from stgrpo.errors import UserError
 from stgrpo.files import write_json
 from stgrpo.planning import checks, cost, downloads, sources, text, text_size
@@ -23,9 +24,8 @@ N = 8_292_166_656
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty working directory, and no lock but a test's own."""
+    """An empty working directory, so no lock but a test's own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(downloads, "_LOCKS", tmp_path / "locks")
 
 
 def fetched() -> dict[str, Download]:
@@ -59,21 +59,58 @@ def test_of_the_corpus_only_the_chosen_videos_are_fetched():
 
 def test_a_lock_knows_better_and_what_is_there_is_counted():
     files = [{"path": "data/a.parquet", "size": 300, "sha256": "0"}, {"path": "videos.zip", "size": 700, "sha256": "1"}]
-    write_json("locks/mmvu.json", {"files": files})
+    write_json("workflow/resources/locks/mmvu.json", {"files": files})
     folder = Path("resources/paper/mmvu")
     (folder / "data").mkdir(parents=True)
     (folder / "data/a.parquet").write_bytes(bytes(300))
     (folder / "1.mp4").write_bytes(bytes(650))  # unpacked
     one = fetched()["mmvu"]
-    assert (one.size, one.there, one.unpacked, one.basis) == (1000, 300, 1000, "its lock")
+    assert (one.size, one.there, one.unpacked, one.beside, one.basis) == (1000, 300, 1000, 650, "its lock")
+    assert one.lacking == 700 + 350
+
+
+def test_what_an_interrupted_fetch_left_is_there():
+    """Whole files, parts of others, and half of what the archives hold."""
+    assert downloads._PARTS == STATE
+    sizes = {"data/a.parquet": 300, "data/b.parquet": 350, "videos.zip": 350}
+    files = [{"path": name, "size": size} for name, size in sizes.items()]
+    write_json("workflow/resources/locks/mmvu.json", {"files": files})
+    left = {"data/a.parquet": 300, "videos.zip": 350, ".fetching/0123-b.parquet": 150, "videos/a.mp4": 340}
+    for name, count in left.items():
+        path = Path("resources/paper/mmvu", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(count))
+    one = fetched()["mmvu"]
+    assert (one.there, one.beside, one.lacking) == (800, 340, 200 + 660)
+    Path("resources/paper/mmvu/videos/b.mp4").write_bytes(bytes(2000))  # videos may be larger than their archives
+    assert fetched()["mmvu"].lacking == 200
+
+
+def test_parts_of_what_is_no_archive_are_no_unpacked_files():
+    folder = Path("resources/paper/llava-onevision-0.5b/.fetching")
+    folder.mkdir(parents=True)
+    (folder / "0123-model.safetensors").write_bytes(bytes(500))
+    one = fetched()["llava-onevision-0.5b"]
+    assert (one.there, one.beside, one.lacking) == (500, 0, 1_800_000_000 - 500)
 
 
 def test_of_archives_that_stay_on_the_hub_only_the_members_count():
-    files = [{"path": "Video-R1-260k.json", "size": 10}, {"path": "CLEVRER/a.zip", "size": 5000}]
+    """Not those that no chosen video is in, nor those of images, which the lock lists as well."""
+    files = [{"path": "Video-R1-260k.json", "size": 10}]
+    files += [{"path": f"{name}.zip", "size": 5000} for name in ("CLEVRER/a", "CLEVRER/b", "Chart/a")]
     members = [{"archive": "CLEVRER/a.zip", "path": f"CLEVRER/{i}.mp4", "size": 200 + i} for i in range(2)]
-    write_json("locks/video-r1.json", {"files": files, "members": members})
+    write_json("workflow/resources/locks/video-r1.json", {"files": files, "members": members})
     one = fetched()["video-r1"]
-    assert (one.size, one.unpacked) == (10 + 200 + 201, 0)
+    assert (one.size, one.unpacked, one.basis) == (10 + 200 + 201, 0, "its lock")
+
+
+def test_a_first_fetch_that_was_interrupted_knows_no_members_yet():
+    """Its lock lists all archives, 309 GB; the videos are reckoned as before it."""
+    files = [{"path": "Video-R1-260k.json", "size": 170_000_000}, {"path": "CLEVRER/a.zip", "size": 309 * 10**9}]
+    write_json("workflow/resources/locks/video-r1.json", {"files": files})
+    one = fetched()["video-r1"]
+    assert one.size == pytest.approx(4200 * 309e9 / 116_248 + 170_000_000)
+    assert one.basis == "4,200 videos of 2.7 MB, the mean of all 309 GB, and the records"
 
 
 def test_a_source_without_gigabytes_is_unknown(monkeypatch, tmp_path: Path):
@@ -101,8 +138,20 @@ def test_doctor_wants_room_for_what_is_fetched_and_unpacked(monkeypatch):
         monkeypatch.setattr(checks, "free_space", lambda path, free=free: free)
         (found,) = checks.fetching(setting)
         assert (found.level, found.subject) == (level, "downloads")
-        assert "2 sources to fetch need 4.66 GiB with what they unpack to" in str(found)
+        assert "2 sources to fetch need 4.66 GiB more with what they unpack to" in str(found)
     assert list(checks.fetching(Setting(PAPER, "local", False, Work({}, [], [])))) == []
+
+
+def test_doctor_wants_room_only_for_what_is_still_to_come(monkeypatch):
+    """MMVU was fetched and all but unpacked when it was interrupted."""
+    for name, size in (("videos.zip", 1_600_000_000), ("videos/1.mp4", 1_500_000_000)):
+        path = Path("resources/paper/mmvu", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as out:
+            out.truncate(size)
+    monkeypatch.setattr(checks, "free_space", lambda path: 100_000_001)
+    (found,) = checks.fetching(Setting(PAPER, "local", False, Work({}, ["mmvu"], [])))
+    assert (found.level, "1 sources to fetch need 95.4 MiB more" in str(found)) == ("ok", True)
 
 
 # Hours of GPUs.

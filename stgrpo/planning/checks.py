@@ -18,8 +18,8 @@ from stgrpo.config import Experiment
 from stgrpo.errors import UserError
 from stgrpo.planning import cluster, gpu
 from stgrpo.planning.disk import disk, existing, free_space
-from stgrpo.planning.downloads import downloads
-from stgrpo.planning.findings import Executor, Finding, Setting, ask
+from stgrpo.planning.downloads import LOCKS, downloads
+from stgrpo.planning.findings import Executor, Finding, Setting, ask, visible
 from stgrpo.planning.standing import Run, Standing, all_runs
 from stgrpo.planning.text import size
 from stgrpo.planning.work import work_of_jobs
@@ -68,7 +68,8 @@ def gpus(setting: Setting) -> Iterator[Finding]:
         yield Finding("missing", "nodes", f"this is one, a training needs {nodes}", "use --profile slurm")
     most = max((need.gpus for need in needs), default=0)
     answer = ask("nvidia-smi", "-L")
-    found = len(re.findall(r"^GPU \d+:", answer.text, re.MULTILINE)) if answer and answer.good else 0
+    there = re.findall(r"^GPU \d+:", answer.text, re.MULTILINE) if answer and answer.good else []
+    found = len(visible(len(there)))
     if found >= most:
         yield Finding("ok", "GPUs", f"{found}, a job needs {most} at most")
     else:
@@ -112,8 +113,10 @@ def image(setting: Setting) -> Iterator[Finding]:
 
 
 def writing(setting: Setting) -> Iterator[Finding]:
-    """The folders that a run writes."""
-    for path in _WRITTEN:
+    """The folders that a run writes; that of the locks where a source is to be fetched for the first time."""
+    fetched = [] if setting.experiment.active.world else setting.work.sources
+    new = any(not (LOCKS / f"{name}.json").exists() for name in fetched)
+    for path in (*_WRITTEN, LOCKS) if new else _WRITTEN:
         above = existing(path)
         if path.is_symlink() and not path.exists():
             aim = path.readlink()
@@ -150,11 +153,11 @@ def room(setting: Setting) -> Iterator[Finding]:
 def fetching(setting: Setting) -> Iterator[Finding]:
     """The disk of resources/, against what is to be fetched and unpacked there."""
     wanted = [one for one in downloads(setting.experiment) if one.name in setting.work.sources]
-    needed = sum((one.size or 0) - one.there + one.unpacked for one in wanted)
+    needed = sum(one.lacking for one in wanted)
     if not needed:
         return
     free = free_space(Path("resources"))
-    had = f"{size(free)} are free, {len(wanted)} sources to fetch need {size(needed)} with what they unpack to"
+    had = f"{size(free)} are free, {len(wanted)} sources to fetch need {size(needed)} more with what they unpack to"
     if free <= needed:
         yield Finding("missing", "downloads", had, "free some, or make resources/ a link to a larger disk")
     else:
@@ -168,22 +171,27 @@ def _again(run: Run) -> Run:
 
 
 def locks(setting: Setting) -> Iterator[Finding]:
-    """Whether a file in results/ can be locked, as the state of every training and evaluation is."""
-    above = existing(Path("results"))
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):  # `writing` says so
-        return
-    try:
-        with TemporaryFile(dir=above) as probe:
-            fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        todo = "mount it with locks (Lustre: -o flock; NFS: its lock daemon), or make results/ a link to another disk"
-        yield Finding("missing", "results/", f"{above} takes no locks ({error.strerror})", todo)
-    else:
-        yield Finding("ok", "results/", "files in it can be locked")
+    """Whether files can be locked, as the state of every training, evaluation and fetch is."""
+    for path in _WRITTEN if setting.work.sources else _WRITTEN[:1]:
+        above = existing(path)
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):  # `writing` says so
+            continue
+        try:
+            with TemporaryFile(dir=above) as probe:
+                fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            other = f"make {path}/ a link to another disk"
+            todo = f"mount it with locks (Lustre: -o flock; NFS: its lock daemon), or {other}"
+            yield Finding("missing", f"{path}/", f"{above} takes no locks ({error.strerror})", todo)
+        else:
+            yield Finding("ok", f"{path}/", "files in it can be locked")
 
 
 def hub(setting: Setting) -> Iterator[Finding]:
-    """Whether the Hub that something has to be fetched from can be reached from here."""
+    """Whether the Hub that something has to be fetched from can be reached from here.
+
+    Asked once and without the Hub's client, so only told: a fetch tries again, and knows more kinds of proxies.
+    """
     if setting.experiment.active.world or not setting.work.sources:
         return
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
@@ -200,7 +208,7 @@ def hub(setting: Setting) -> Iterator[Finding]:
         todo = (
             "run snakemake prefetch where there is a network, or name a proxy (HTTPS_PROXY) or a mirror (HF_ENDPOINT)"
         )
-        yield Finding("missing", "hub", f"{endpoint} cannot be reached ({reason})", todo)
+        yield Finding("note", "hub", f"{endpoint} cannot be reached ({reason})", todo)
         return
     yield Finding("ok", "hub", f"{endpoint} answers")
 

@@ -75,6 +75,11 @@ class Dimensions:
         d, kv = self.hidden, self.kv_width
         return d * d + d + 2 * (d * kv + kv) + d * d + 3 * d * self.intermediate + 2 * d  # q; k, v; o; MLP; norms
 
+    def adapters(self, rank: int) -> int:
+        """Numbers in adapters of this rank on every linear layer of the language model (`stgrpo.rl.adapters`)."""
+        d, kv, i = self.hidden, self.kv_width, self.intermediate
+        return rank * self.layers * (2 * (d + d) + 2 * (d + kv) + 3 * (d + i))  # q, o; k, v; gate, up, down
+
     @property
     def vision(self) -> int:
         """Numbers in the vision tower with its merger."""

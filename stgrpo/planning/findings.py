@@ -1,5 +1,6 @@
 """What a check of the machine says, and how checks ask the machine."""
 
+import os
 import subprocess
 from dataclasses import dataclass
 from typing import Literal
@@ -65,3 +66,19 @@ def ask(*words: str) -> Answer | None:
         return Answer(False, "", "no answer in 30 s")
     complaints = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     return Answer(done.returncode == 0, done.stdout.strip(), complaints[-1] if complaints else "")
+
+
+def visible(count: int) -> list[int]:
+    """Those of this machine's GPUs, by index, that CUDA_VISIBLE_DEVICES leaves to jobs, as CUDA reads it.
+
+    The first index that there is not ends it. A GPU may be named as well (by its UUID): then all are taken.
+    """
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if told is None or told.startswith(("GPU-", "MIG-")):
+        return list(range(count))
+    left = []
+    for index in map(str.strip, told.split(",")):
+        if not index.isdecimal() or int(index) >= count:
+            break
+        left.append(int(index))
+    return left

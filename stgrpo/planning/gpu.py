@@ -1,11 +1,11 @@
 """Whether the jobs of a scale fit into the memory of its GPUs, before one of them starts."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from stgrpo.config import Experiment, Need, Scale
-from stgrpo.planning.dimensions import dimensions_of
-from stgrpo.planning.findings import Finding, Setting, ask
+from stgrpo.planning.dimensions import Dimensions, dimensions_of
+from stgrpo.planning.findings import Finding, Setting, ask, visible
 from stgrpo.planning.memory import Engine, Load, Memory, plan_evaluation, plan_training
 from stgrpo.planning.text import size
 from stgrpo.rules import FrameRule
@@ -29,7 +29,7 @@ class Fit:
     Attributes:
         load: what it was reckoned for.
         how: the engine, in words.
-        given: bytes of a GPU of this machine, or as config.yaml says; None where no one says.
+        given: bytes of the smallest GPU that it takes of this machine, or as config.yaml says; None where no one says.
     """
 
     kind: Need
@@ -49,24 +49,27 @@ class Fit:
         return self.given is None or self.memory.peak <= self.given
 
 
-def fits(experiment: Experiment, local: bool = False) -> list[Fit]:
+def fits(experiment: Experiment, local: bool = False, cells: Collection[str] = ()) -> list[Fit]:
     """Of trainings and evaluations that ask for GPUs; none until the policy's dimensions are known.
 
     Args:
         experiment: the configuration.
         local: whether the jobs run on this machine, whose GPUs are then asked for their memory.
+        cells: what is to be trained, of which the largest counts; without any, a training of all weights.
     """
     scale, model = experiment.active, dimensions_of(experiment)
     if model is None:
         return []
-    found, plans = _of_this_machine() if local else None, []
+    found, plans = _of_this_machine() if local else [], []
     if scale.needs["train"].gpus:
-        load, how = training_load(scale), engine(scale)
-        words = f"{how.sharding} over {how.ranks}, {load.rows} answers at a time, {how.micro_rows} in a pass"
-        plans.append(Fit("train", load, words, plan_training(model, load, how), found or _configured(scale, "train")))
+        load = training_load(scale)
+        engines = [engine(scale, model, experiment.cell(cell).lora) for cell in cells] or [engine(scale, model)]
+        plan = max((plan_training(model, load, how) for how in engines), key=lambda memory: memory.peak)
+        words = f"{scale.sharding} over {scale.ranks}, {load.rows} answers at a time, {scale.micro_rows} in a pass"
+        plans.append(Fit("train", load, words, plan, _given(scale, "train", found)))
     if scale.needs["evaluate"].gpus:
         load = evaluation_load(scale)
-        given = found or _configured(scale, "evaluate")
+        given = _given(scale, "evaluate", found)
         words = f"{scale.evaluation.precision}, {load.rows} answers at a time"
         plans.append(Fit("evaluate", load, words, plan_evaluation(model, load), given))
     return plans
@@ -75,7 +78,8 @@ def fits(experiment: Experiment, local: bool = False) -> list[Fit]:
 def memory(setting: Setting) -> Iterator[Finding]:
     """Memory of the GPUs, against the plan of what is to be done."""
     needs = setting.work.needs
-    for fit in fits(setting.experiment, local=setting.executor == "local"):
+    cells = {cell for cell, _ in setting.work.trainings}
+    for fit in fits(setting.experiment, setting.executor == "local", cells):
         if fit.kind not in needs or not needs[fit.kind].gpus:
             continue
         wanted = f"{fit.job} takes {size(fit.memory.peak)} of each at its peak ({fit.memory.largest})"
@@ -101,9 +105,11 @@ def training_load(scale: Scale) -> Load:
     )
 
 
-def engine(scale: Scale) -> Engine:
-    """How a training of the scale spreads over its GPUs."""
-    return Engine(scale.ranks, scale.sharding, scale.micro_rows, reference=scale.training.beta > 0)
+def engine(scale: Scale, model: Dimensions, rank: int | None = None) -> Engine:
+    """How a training of the scale spreads over its GPUs, with adapters of a rank or of all weights."""
+    trained = None if rank is None else model.adapters(rank)
+    reference = scale.training.beta > 0 and rank is None  # the policy without adapters is their reference
+    return Engine(scale.ranks, scale.sharding, scale.micro_rows, reference, trained)
 
 
 def evaluation_load(scale: Scale) -> Load:
@@ -126,13 +132,16 @@ def video_tokens(rule: FrameRule) -> int:
     return pairs * max(tall * wide for tall, wide in (frame_size(*shape, rule) for shape in _SHAPES)) // SIZE_FACTOR**2
 
 
-def _configured(scale: Scale, kind: Need) -> int | None:
-    told = scale.needs[kind].gpu_memory_gb
-    return told << 30 if told else None
+def _given(scale: Scale, kind: Need, found: Sequence[int]) -> int | None:
+    """Bytes of the smallest GPU that a job takes: of those found the largest, else as config.yaml says."""
+    need = scale.needs[kind]
+    if found:
+        return sorted(found, reverse=True)[: need.gpus][-1]
+    return need.gpu_memory_gb << 30 if need.gpu_memory_gb else None
 
 
-def _of_this_machine() -> int | None:
-    """Bytes of its smallest GPU, None where nvidia-smi does not say."""
+def _of_this_machine() -> list[int]:
+    """Bytes of its GPUs that jobs may use; none where nvidia-smi does not say."""
     answer = ask("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
     lines = answer.text.split() if answer and answer.good else []
-    return min(map(int, lines)) << 20 if lines and all(map(str.isdecimal, lines)) else None
+    return [int(lines[i]) << 20 for i in visible(len(lines))] if all(map(str.isdecimal, lines)) else []
