@@ -385,14 +385,14 @@ def test_locks_of_sources_that_cannot_be_written(monkeypatch):
         Path(folder).chmod(0o777)
         for name in ("results", "resources"):
             Path(name).chmod(0o777)
-        mine = "workflow/resources/locks/"
+        mine = "locks/"
         levels = {"results/": "ok", "resources/": "ok", mine: "missing"}
         assert as_nobody(lambda: {one.subject: one.level for one in checks.writing(PAPER)} == levels)
         told = f"{Path.cwd()}/workflow/resources cannot be written; have it made writable, or make workflow/resources/l"
         assert as_nobody(lambda: str(list(checks.writing(PAPER))[-1]).startswith(told))
         assert mine not in {one.subject for one in checks.writing(HERE)}  # everything is rendered
         for name in PAPER.work.sources:
-            write_json(Path(mine, f"{name}.json"), {})
+            write_json(Path("workflow/resources/locks", f"{name}.json"), {})
         assert mine not in {one.subject for one in checks.writing(PAPER)}
         monkeypatch.undo()
 

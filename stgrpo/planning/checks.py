@@ -120,14 +120,14 @@ def writing(setting: Setting) -> Iterator[Finding]:
         above = existing(path)
         if path.is_symlink() and not path.exists():
             aim = path.readlink()
-            yield Finding("missing", f"{path}/", f"a link to {aim}, which does not exist", f"mkdir -p {aim}")
+            yield Finding("missing", f"{path.name}/", f"a link to {aim}, which does not exist", f"mkdir -p {aim}")
         elif not above.is_dir():
-            yield Finding("missing", f"{path}/", f"{above} is no folder", f"move it away: mv {above} {above}.old")
+            yield Finding("missing", f"{path.name}/", f"{above} is no folder", f"move it away: mv {above} {above}.old")
         elif not os.access(above, os.W_OK | os.X_OK):
             todo = f"have it made writable, or make {path} a link to a folder that is"
-            yield Finding("missing", f"{path}/", f"{above} cannot be written", todo)
+            yield Finding("missing", f"{path.name}/", f"{above} cannot be written", todo)
         else:
-            yield Finding("ok", f"{path}/", f"can be written, {size(free_space(path))} are free")
+            yield Finding("ok", f"{path.name}/", f"can be written, {size(free_space(path))} are free")
 
 
 def room(setting: Setting) -> Iterator[Finding]:
