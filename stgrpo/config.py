@@ -17,6 +17,14 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]  # what a pers
 Need = Literal["world", "fetch", "prepare", "warm", "score", "train", "evaluate"]
 
 BENCHMARKS = ("videomme", "vsibench", "perceptiontest", "tempcompass", "videommmu", "mmvu")  # each has a module
+QUESTIONS = {  # at their sources, as they are asked: TempCompass with captioning, MMVU its multiple choice
+    "videomme": 2700,
+    "vsibench": 5130,
+    "perceptiontest": 19140,
+    "tempcompass": 7540,
+    "videommmu": 900,
+    "mmvu": 625,
+}
 METRICS = (  # columns of train.jsonl
     *("loss", "grad_norm", "reward", "accuracy", "format", "reward_std", "between_variants", "within_variants"),
     *("flat_groups", "variant_frames", "weight_entropy", "kl", "token_entropy", "answer_tokens", "cut_answers"),

@@ -228,4 +228,4 @@ def test_the_disk_is_known_before_the_policy_is_there():
 
 
 def test_the_questions_of_the_benchmarks_are_known_for_every_one():
-    assert set(cost._QUESTIONS) == set(BENCHMARKS)
+    assert set(cost.QUESTIONS) == set(BENCHMARKS)

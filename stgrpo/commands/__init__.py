@@ -31,6 +31,7 @@ VERBS = {
     "plan": "show what is done, running, stale or missing, and what the rest costs",
     "doctor": "say what this machine and configuration lack for a scale",
     "launch": "submit the training of one cell, outside of Snakemake",
+    "audit": "check the paper by its own numbers",
 }
 
 

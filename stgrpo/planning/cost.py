@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from stgrpo.config import Experiment, Resources
+from stgrpo.config import QUESTIONS, Experiment, Resources
 from stgrpo.files import read_json
 from stgrpo.planning.standing import Run, Standing
 from stgrpo.rl.checkpoints import METRICS
@@ -22,14 +22,6 @@ _STEP = 54.0
 # Seconds of a question, nobody's measurement: 4,600 tokens of prompt at 7.6 B parameters are 70 TFLOP and the vision
 # tower's 22, 0.7 s at 40 % of an A100's bf16; an answer's tokens, 64 rows at a time, as much again; the video's frames.
 _QUESTION = 2.0
-_QUESTIONS = {  # as the benchmarks are asked: TempCompass with captioning, MMVU its multiple choice
-    "videomme": 2700,
-    "vsibench": 5130,
-    "perceptiontest": 19140,
-    "tempcompass": 7540,
-    "videommmu": 900,
-    "mmvu": 625,
-}
 ASSUMED = (
     f"a training step takes {_STEP:g} s on the GPUs of its job, as Video-R1's author reports of 4 or 5 (15 h for 1000 "
     "steps): with vLLM, which makes ours slower, and half as many answers again, which makes ours faster",
@@ -170,7 +162,7 @@ def _is_known(experiment: Experiment, need: Resources) -> bool:
 def _asked(experiment: Experiment, part: str) -> int | None:
     """Questions of a part before they are there; None with a benchmark that is not the paper's."""
     names = experiment.active.evaluation.parts[part]
-    return sum(_QUESTIONS[name] for name in names) if all(name in _QUESTIONS for name in names) else None
+    return sum(QUESTIONS[name] for name in names) if all(name in QUESTIONS for name in names) else None
 
 
 def _measured(run: Run) -> Iterator[_Measured]:
