@@ -29,25 +29,19 @@ def answer_all(
         rows: questions in one pass; those about one video stand together and share its clip.
     """
     done = whole_lines(history)
+    if done < len(questions):  # whole passes only: how a pass is cut moves the rounding of its answers
+        done = whole_lines(history, keep=done - done % rows)
     if done:
         print(f"going on after {done} of {len(questions)} answers", flush=True)
     progress = Progress(len(questions), "question", done)
     with progress, FrameReader() as reader, history.open("a", encoding="utf-8") as out:
-        for batch in _batches(questions, done, rows):
+        for start in range(done, len(questions), rows):
+            batch = questions[start : start + rows]
             for prediction in _answer(spec, policy, batch, reader):
                 out.write(line(prediction))
             out.flush()
             progress.update(len(batch))
     return read_records(history, Prediction)
-
-
-def _batches(
-    questions: Sequence[tuple[str, Question]], done: int, rows: int
-) -> Iterator[Sequence[tuple[str, Question]]]:
-    """The same batches whether or not a run was interrupted, less what is done."""
-    for start in range(0, len(questions), rows):
-        if start + rows > done:
-            yield questions[max(start, done) : start + rows]
 
 
 def _answer(
