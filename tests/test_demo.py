@@ -147,6 +147,7 @@ def test_score_is_the_cosine_of_pooled_cells_and_mean_embedding():
     np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_warm_up_lowers_the_loss():
     policy = make_policy(seed=0)
     warm = WarmPolicy(seed=0, clips=32, max_steps=50, stop=1.0, floor=1.0)

@@ -28,6 +28,8 @@ from stgrpo.rl.trainer import STGRPOTrainer, trainer_config
 from stgrpo.specs import TrainSpec
 from stgrpo.video import FrameReader
 
+pytestmark = pytest.mark.slow
+
 PROBE = str(Path(__file__).parent / "probe.py")
 STEPS = 8
 
@@ -110,7 +112,6 @@ def test_killed_training_ends_bit_for_bit_like_an_undisturbed_one(tmp_path, inpu
     assert (killed / "rollouts.jsonl").read_text() == (calm / "rollouts.jsonl").read_text()
 
 
-@pytest.mark.slow
 def test_killed_lora_ends_bit_for_bit_like_an_undisturbed_one_with_whole_weights(tmp_path, inputs, policy_path):
     spec, more = spec_of(steps=6, lora=4), ("--micro-rows=8", "--save-steps=2")
     calm, killed = tmp_path / "calm", tmp_path / "killed"
