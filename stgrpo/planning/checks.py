@@ -1,6 +1,5 @@
 """What this machine and configuration lack for the active scale; each check is a function that yields its findings."""
 
-import csv
 import fcntl
 import os
 import re
@@ -20,12 +19,12 @@ from stgrpo.planning import cluster, gpu
 from stgrpo.planning.disk import disk, existing, free_space
 from stgrpo.planning.downloads import LOCKS, downloads
 from stgrpo.planning.findings import Executor, Finding, Setting, ask, visible
+from stgrpo.planning.sources import row
 from stgrpo.planning.standing import Run, Standing, all_runs
 from stgrpo.planning.text import size
 from stgrpo.planning.work import work_of_jobs
 
 _ROOT = Path(__file__).parent.parent.parent
-_SOURCES = _ROOT / "workflow" / "resources" / "sources.csv"
 _CONSTRAINTS = _ROOT / "envs" / "constraints.txt"
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _WRITTEN = (Path("results"), Path("resources"))
@@ -217,18 +216,17 @@ def token(setting: Setting) -> Iterator[Finding]:
     """Leave to download what the Hub gives only to those who accepted its terms; the token itself is never shown."""
     if setting.experiment.active.world:  # everything is rendered
         return
-    with _SOURCES.open(newline="", encoding="utf-8") as lines:
-        rows = {row["name"]: row for row in csv.DictReader(lines)}
     for name in setting.work.sources:
-        if rows[name]["gated"] == "no":
+        source = row(name)
+        if source["gated"] == "no":
             continue
-        kind = "datasets/" if rows[name]["type"] == "dataset" else ""
-        page = f"https://huggingface.co/{kind}{rows[name]['repository']}"
+        kind = "datasets/" if source["type"] == "dataset" else ""
+        page = f"https://huggingface.co/{kind}{source['repository']}"
         if os.environ.get("HF_TOKEN"):
             yield Finding("ok", "token", f"HF_TOKEN is set, for {name}; its terms must be accepted at {page}")
         else:
             todo = f"accept its terms at {page}, then export HF_TOKEN=..."
-            yield Finding("missing", "token", f"{name} needs one ({rows[name]['gated']})", todo)
+            yield Finding("missing", "token", f"{name} needs one ({source['gated']})", todo)
 
 
 def packages(setting: Setting) -> Iterator[Finding]:
