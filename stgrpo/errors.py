@@ -9,7 +9,7 @@ class UserError(Exception):
 
 
 class VideoError(UserError):
-    """A video that is missing, does not decode or hangs its decoder; the row that needs it is set aside."""
+    """A video that cannot be used: missing, damaged, hanging its decoder, or examined; its row is set aside."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -212,7 +212,7 @@ def test_a_fetched_checkpoint_is_adopted_with_its_tokenizer_or_not_at_all(tmp_pa
 
     def adopt(names: list[str]) -> int:
         lock.write_text(json.dumps({"repository": "Video-R1/Video-R1-7B", "files": [{"path": name} for name in names]}))
-        words = ["adopt", "--spec", '{"source":"video-r1-7b"}', "--lock", str(lock), "--out", str(tmp_path / "out")]
+        words = ["adopt", "--spec", '{"source":"video-r1-7b"}', "--fetched", str(lock), "--out", str(tmp_path / "out")]
         return main(words)
 
     assert adopt(names) == 0

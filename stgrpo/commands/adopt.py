@@ -1,6 +1,6 @@
 """Put a fetched model where a scale's cells look for theirs, as hard links where there are any.
 
-Writes OUT, with made_by.json, which says what was asked for and from which lock.
+Writes OUT, with made_by.json, which says what was asked for and which files came.
 """
 
 import shutil
@@ -17,7 +17,9 @@ from stgrpo.specs import ModelSpec
 def register(parser: ArgumentParser) -> None:
     """Arguments of the verb."""
     add_spec(parser)
-    parser.add_argument("--lock", type=Path, required=True, help="of the source; its files lie beside it")
+    parser.add_argument(
+        "--fetched", type=Path, required=True, help="what fetch wrote of the source; its files lie beside it"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
 
 
@@ -28,17 +30,17 @@ def run(args: Namespace) -> None:
         UserError: the source holds no weights or no tokenizer.
     """
     spec = ModelSpec.parse(args.spec)
-    lock = read_json(args.lock)
-    folder = args.lock.with_suffix("")
+    fetched = read_json(args.fetched)
+    folder = args.fetched.with_suffix("")
     shutil.rmtree(args.out, ignore_errors=True)
-    for entry in lock["files"]:
+    for entry in fetched["files"]:
         link_or_copy(folder / entry["path"], args.out / entry["path"])
     model_files(args.out)  # refuses a source without weights
     if not (args.out / "tokenizer_config.json").exists():
         raise UserError(
-            f"{args.out}: no tokenizer_config.json in {lock['repository']}; "
+            f"{args.out}: no tokenizer_config.json in {fetched['repository']}; "
             f"see the files of {spec.source} in workflow/resources/sources.csv"
         )
-    made = {"spec": spec.model_dump(), "files": lock["files"], "provenance": provenance(spec.hash())}
+    made = {"spec": spec.model_dump(), "files": fetched["files"], "provenance": provenance(spec.hash())}
     write_json(args.out / MADE_BY, made)
-    print(f"{args.out}: {lock['repository']}, {len(lock['files'])} files")
+    print(f"{args.out}: {fetched['repository']}, {len(fetched['files'])} files")

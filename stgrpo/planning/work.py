@@ -50,8 +50,8 @@ def work_of_scale(experiment: Experiment) -> Work:
     trainings = [(run.cell, run.seed) for run in runs if run.training and run.training.status != "done"]
     unexamined = {run.cell for run in runs if any(part.status != "done" for part in run.evaluation.values())}
     models = {experiment.cell(cell).model for cell in unexamined}  # nothing else is fetched for an evaluation alone
-    locks = Path("resources", experiment.scale)
-    absent = [name for name in sources_of(experiment) if not (locks / f"{name}.json").exists()]
+    fetched = Path("resources", experiment.scale)
+    absent = [name for name in sources_of(experiment) if not (fetched / f"{name}.json").exists()]
     lacking = [name for name in absent if trainings or name in models]
     # Any other kind comes before the trainings.
     wanted = {"evaluate": bool(unexamined), "fetch": bool(trainings or lacking)}

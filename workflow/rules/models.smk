@@ -16,7 +16,7 @@ rule policy:
     params:
         spec=policy_spec,
     shell:
-        "python -m stgrpo adopt --spec {params.spec:q} --lock {input:q} --out {output:q} > {log:q} 2>&1"
+        "python -m stgrpo adopt --spec {params.spec:q} --fetched {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule scorer:
@@ -31,7 +31,7 @@ rule scorer:
     params:
         spec=scorer_spec,
     shell:
-        "python -m stgrpo adopt --spec {params.spec:q} --lock {input:q} --out {output:q} > {log:q} 2>&1"
+        "python -m stgrpo adopt --spec {params.spec:q} --fetched {input:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule model:
@@ -46,4 +46,4 @@ rule model:
     params:
         spec=model_spec,
     shell:
-        "python -m stgrpo adopt --spec {params.spec:q} --lock {input:q} --out {output:q} > {log:q} 2>&1"
+        "python -m stgrpo adopt --spec {params.spec:q} --fetched {input:q} --out {output:q} > {log:q} 2>&1"
