@@ -241,12 +241,8 @@ def test_one_variant_is_plain_grpo(setup: Setup, micro_rows: int):
     assert trainer.state.log_history[0]["loss"] == pytest.approx(loss, rel=1e-4)
     tolerance = 1e-3 if micro_rows == 16 else 0.1  # TRL logs the mean over passes of unequal lengths
     assert trainer.state.log_history[0]["kl"] == pytest.approx(kl, rel=tolerance)
-    assert set(kept) == set(expected)
-    largest = max(float(g.abs().max()) for g in expected.values())
-    assert largest > 1e-3, "no gradient, nothing compared"
+    compare_gradients(kept, expected)
     assert any("visual" in name and g.abs().max() > 1e-5 for name, g in kept.items()), "the vision tower learns"
-    for name, gradient in expected.items():
-        assert float((kept[name] - gradient).abs().max()) < 1e-5 * max(1, largest), name
 
 
 def test_importance_variants_are_plain_grpo_over_the_pool(setup: Setup):
@@ -258,9 +254,7 @@ def test_importance_variants_are_plain_grpo_over_the_pool(setup: Setup):
     loss, expected, _ = independent_loss(setup, trainer, start, trainer.batch["advantages"])
     assert loss > 1e-3
     assert trainer.state.log_history[0]["loss"] == pytest.approx(loss, rel=1e-4)
-    largest = max(float(g.abs().max()) for g in expected.values())
-    for name, gradient in expected.items():
-        assert float((kept[name] - gradient).abs().max()) < 1e-5 * max(1, largest), name
+    compare_gradients(kept, expected)
 
 
 @pytest.mark.parametrize("micro_rows", [16, 4])
@@ -281,11 +275,7 @@ def test_dr_grpo_neither_divides_by_the_spread_nor_by_the_length(setup: Setup, m
     loss, expected, _ = independent_loss(setup, trainer, start, advantages, dr_grpo_mean)
     assert abs(loss) > 1e-3
     assert trainer.state.log_history[0]["loss"] == pytest.approx(loss, rel=1e-4)
-    largest = max(float(g.abs().max()) for g in expected.values())
-    assert largest > 1e-3, "no gradient, nothing compared"
-    assert set(kept) == set(expected)
-    for name, gradient in expected.items():
-        assert float((kept[name] - gradient).abs().max()) < 1e-5 * max(1, largest), name
+    compare_gradients(kept, expected)
 
 
 def test_dr_grpo_without_std_only_keeps_grpo_s_mean(setup: Setup):
