@@ -19,6 +19,8 @@ from stgrpo.data.sources import read_source
 from stgrpo.demo.corpora import WRITERS
 from stgrpo.demo.policy import make_policy
 from stgrpo.demo.scorer import make_scorer
+from stgrpo.rules import FrameRule
+from stgrpo.video import FrameReader
 
 pytestmark = pytest.mark.workflow
 
@@ -132,6 +134,9 @@ def test_frames_and_pixels_are_the_paper_s(clone: Path):
     rollouts = [json.loads(line) for line in (clone / cell("grpo") / "rollouts.jsonl").read_text().splitlines()]
     assert {len(rollout["frames"]) for rollout in rollouts} == {16}
     spec = json.loads((clone / cell("grpo") / "train.json").read_text())["spec"]["training"]
+    with FrameReader() as reader:
+        video = json.loads((clone / "results/paper/questions/train.jsonl").read_text().splitlines()[0])["video"]
+        assert reader.read(clone / video, FrameRule(**spec["frames"])).shape == (16, 336, 336, 3)
     assert (spec["frames"]["max_frames"], spec["frames"]["min_pixels"]) == (16, 128 * 28 * 28)
     assert (spec["learning_rate"], spec["precision"]) == (1e-6, "bf16")
 
