@@ -30,7 +30,7 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from stgrpo.demo import world
 from stgrpo.demo.policy import make_tokenizer
 from stgrpo.loading import read_experiment
-from stgrpo.planning.dimensions import Dimensions
+from stgrpo.planning.dimensions import KNOWN, Dimensions
 from stgrpo.planning.memory import Engine, Load, Memory, plan_training
 from stgrpo.prompts import LETTERS, lettered
 from stgrpo.records import Question
@@ -40,17 +40,13 @@ from stgrpo.rl.train import Runtime, train
 from stgrpo.rl.trainer import STGRPOTrainer
 from stgrpo.specs import TrainSpec, train_spec
 
-WIDE, HIGH, SECONDS = 640, 360, 9  # of a video, at world.FPS frames a second
-TEXT = {  # hidden size, layers, heads, heads of keys and values, width between, vocabulary, whether the head is tied
-    "tiny": (128, 2, 4, 2, 256, 4096, True),
-    "3b": (2048, 36, 16, 2, 11008, 151936, True),
-    "7b": (3584, 28, 28, 4, 18944, 152064, False),
+WIDE, HIGH = 640, 360  # pixels of a video
+SIZES = {
+    "tiny": Dimensions(128, 2, 4, 2, 256, 4096, True, 64, 2, 128),
+    "3b": KNOWN["Qwen/Qwen2.5-VL-3B-Instruct"],
+    "7b": KNOWN["Qwen/Qwen2.5-VL-7B-Instruct"],
 }
-VISION = {
-    "tiny": (64, 2, 2, 128),
-    "3b": (1280, 32, 16, 3420),
-    "7b": (1280, 32, 16, 3420),
-}  # hidden, depth, heads, width
+VISION_HEAD = {"tiny": 32, "3b": 80, "7b": 80}  # width of one of the tower's heads
 
 
 class Meter:
@@ -106,7 +102,7 @@ class Meter:
 def main() -> None:
     """Make weights and videos, train a few steps of each cell, print a table a cell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("size", choices=TEXT)
+    parser.add_argument("size", choices=SIZES)
     parser.add_argument("cells", nargs="*", default=["grpo", "st-grpo"])
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--micro-rows", type=int, default=4)
@@ -188,22 +184,21 @@ def _make_weights(size: str, folder: Path) -> int:
     """Random weights on disk in bf16, as the Hub has them, with a tokenizer; returns their number."""
     tokenizer = make_tokenizer()
     token = tokenizer.get_vocab()
-    hidden, layers, heads, pairs, width, vocabulary, tied = TEXT[size]
-    seen, depth, vision_heads, vision_width = VISION[size]
-    half = hidden // heads // 2
+    given = SIZES[size]
+    half, depth = given.hidden // given.heads // 2, given.vision_layers
     config = Qwen2_5_VLConfig(
         text_config={
-            "vocab_size": vocabulary,
-            "hidden_size": hidden,
-            "intermediate_size": width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "num_key_value_heads": pairs,
+            "vocab_size": given.vocabulary,
+            "hidden_size": given.hidden,
+            "intermediate_size": given.intermediate,
+            "num_hidden_layers": given.layers,
+            "num_attention_heads": given.heads,
+            "num_key_value_heads": given.kv_heads,
             "max_position_embeddings": 128000,
             "bos_token_id": token["<|endoftext|>"],
             "eos_token_id": token["<|im_end|>"],
             "pad_token_id": token["<|endoftext|>"],
-            "tie_word_embeddings": tied,
+            "tie_word_embeddings": given.tied,
             "rope_parameters": {
                 "rope_type": "default",
                 "rope_theta": 1e6,
@@ -212,10 +207,10 @@ def _make_weights(size: str, folder: Path) -> int:
         },
         vision_config={
             "depth": depth,
-            "hidden_size": seen,
-            "intermediate_size": vision_width,
-            "num_heads": vision_heads,
-            "out_hidden_size": hidden,
+            "hidden_size": given.vision_hidden,
+            "intermediate_size": given.vision_intermediate,
+            "num_heads": given.vision_hidden // VISION_HEAD[size],
+            "out_hidden_size": given.hidden,
             "fullatt_block_indexes": [depth // 4 * (i + 1) - 1 for i in range(4)] if depth >= 4 else [1],
             "window_size": 112,
             "tokens_per_second": 2,
@@ -224,7 +219,7 @@ def _make_weights(size: str, folder: Path) -> int:
         video_token_id=token["<|video_pad|>"],
         vision_start_token_id=token["<|vision_start|>"],
         vision_end_token_id=token["<|vision_end|>"],
-        tie_word_embeddings=tied,
+        tie_word_embeddings=given.tied,
         dtype="bfloat16",
     )
     torch.manual_seed(0)
