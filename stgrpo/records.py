@@ -89,6 +89,25 @@ class Rollout(Record):
 
 
 @dataclass(frozen=True)
+class Group(Record):
+    """The numbers of one group of a training step, of each of its M * G answers, those to a variant adjacent.
+
+    Attributes:
+        step: from 1.
+        question: its id.
+        correct: accuracy, 0 to 1.
+        rewards: accuracy and format together.
+        advantages: those that the loss took.
+    """
+
+    step: int
+    question: str
+    correct: tuple[float, ...]
+    rewards: tuple[float, ...]
+    advantages: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Prediction(Record):
     """One answer of an evaluation, unparsed, so that grading sees a mended parser; `spec` is the EvalSpec's hash."""
 
