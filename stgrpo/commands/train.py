@@ -1,8 +1,8 @@
 """Train one cell; a killed run goes on from its newest whole checkpoint.
 
 Writes, when the last step is done: model/ (the last checkpoint's weights), train.json (the spec, hashes of the weights,
-provenance), train.jsonl (metrics a step) and rollouts.jsonl (some answers, readable). Until then everything grows in
-STATE.
+provenance), train.jsonl (metrics a step), groups.jsonl (rewards and advantages of every group) and rollouts.jsonl (some
+answers, readable). Until then everything grows in STATE.
 
 Exit status 75 says that the time given by --minutes is used up: run the same again, and it goes on. With --nodes, srun
 starts this verb once a rank.
@@ -28,6 +28,9 @@ from stgrpo.records import Question
 from stgrpo.rl.attempts import Attempts, FullDisk, leave_word
 from stgrpo.rl.budget import Budget, process_start
 from stgrpo.rl.checkpoints import (
+    GROUPS,
+    METRICS,
+    ROLLOUTS,
     check_layout,
     checkpoint_of,
     cut_history,
@@ -258,7 +261,7 @@ def _publish(spec: TrainSpec, state: Path, args: Namespace, block: dict[str, Any
     flush_tree(state / "model")
     shutil.rmtree(out / "model", ignore_errors=True)
     (state / "model").rename(out / "model")
-    for name in ("train.jsonl", "rollouts.jsonl"):
+    for name in (METRICS, ROLLOUTS, GROUPS):
         with replacing(out / name) as temporary:
             shutil.copyfile(state / name, temporary)
     write_json(out / "train.json", made)
