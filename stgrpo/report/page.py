@@ -73,7 +73,7 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"duration": duration, "minus": minus}
+    templates.filters |= {"duration": duration, "minus": minus, "numbered": numbered}
     style = templates.get_template("page.css").render()
     return templates.get_template("page.html").render(
         page=page,
@@ -100,6 +100,11 @@ def duration(seconds: float | None) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def numbered(name: str) -> str:
+    """table2 -> Table 2."""
+    return re.sub(r"^([a-z]+)(\d+)$", lambda found: f"{found[1].capitalize()} {found[2]}", name)
 
 
 def minus(text: str) -> str:

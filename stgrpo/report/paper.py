@@ -12,10 +12,10 @@ from stgrpo.report.audit import Average, Claim, Difference, PaperRow
 
 @dataclass(frozen=True)
 class AveragesOf:
-    """The printed averages of one of the paper's tables, and the columns that explain most of them."""
+    """The printed averages of one of the paper's tables; `left_out` are the columns that most of them are not over."""
 
     table: str
-    columns: str
+    left_out: list[str]
     averages: list[Average]
 
 
@@ -94,9 +94,7 @@ def _tables(found: Sequence[Average]) -> list[str]:
 
 
 def _averages(own: list[Average]) -> AveragesOf:
-    left_out = [name for name in QUESTIONS if name not in own[0].columns]
-    columns = f"{len(own[0].columns)} columns" + (f", without {', '.join(left_out)}" if left_out else "")
-    return AveragesOf(own[0].row.table, columns, own)
+    return AveragesOf(own[0].row.table, [name for name in QUESTIONS if name not in own[0].columns], own)
 
 
 def _differences(own: list[Difference]) -> DifferencesOf:

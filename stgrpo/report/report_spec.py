@@ -1,4 +1,4 @@
-"""What the report page of the active scale holds: its tables and figures, its runs, and what is picked out to look at."""
+"""What the report page of the active scale holds: its tables and figures, its runs, and what is picked to look at."""
 
 from stgrpo import specs
 from stgrpo.config import Experiment

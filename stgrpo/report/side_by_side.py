@@ -42,6 +42,11 @@ class Shown:
     frames: list[str]
     answers: list[Answered]
 
+    @property
+    def chosen(self) -> str | None:
+        """The option that is right; None where the answer is no choice."""
+        return next((text for text in self.question.options if text.startswith(f"{self.question.answer}.")), None)
+
 
 @dataclass(frozen=True)
 class SideBySide:
@@ -120,7 +125,7 @@ def counted(outcome: Mapping[Key, Outcome], benchmarks: Sequence[str]) -> dict[O
 
 
 def choose(outcome: Mapping[Key, Outcome], count: int) -> list[Key]:
-    """Questions by a rule, not by taste: one of each benchmark in turn, first where the cells differ, then by a hash."""
+    """Questions by a rule, not by taste: of each benchmark in turn, first where the cells differ, then by a hash."""
     by_benchmark: dict[str, list[Key]] = {}
     for key in sorted(outcome, key=lambda key: (len(set(outcome[key])) == 1, _hash(key[1]))):
         by_benchmark.setdefault(key[0], []).append(key)
