@@ -14,13 +14,23 @@ from typing import Any
 from stgrpo.config import QUESTIONS
 from stgrpo.report.costs import Cost
 from stgrpo.report.failures import Failures
+from stgrpo.report.findings import Difference, Finding
 from stgrpo.report.frame_scores import FrameScores
 from stgrpo.report.origins import Origins
 from stgrpo.report.paper import Paper
 from stgrpo.report.report_spec import ReportSpec
 from stgrpo.report.side_by_side import SideBySide
+from stgrpo.report.svg import line_style
+from stgrpo.report.table_views import TableView, percent
+from stgrpo.report.trainings import BiasView, Curves, FigureView
+from stgrpo.statistics import Estimate
 
 SECTIONS = {  # by the names of their templates
+    "findings": "Findings",
+    "tables": "Tables",
+    "figures": "The mechanism",
+    "curves": "Training curves",
+    "bias": "The bias",
     "answers": "Answers side by side",
     "frames": "Frame scores",
     "cost": "Cost",
@@ -50,8 +60,14 @@ class Page:
     """All that the page shows, a field a section."""
 
     spec: ReportSpec
-    commit: str | None
     facts: Sequence[Fact]
+    seeds: int
+    findings: Sequence[Finding]
+    on_average: Sequence[Difference]
+    tables: Sequence[TableView]
+    figures: Sequence[FigureView]
+    curves: Curves | None
+    bias: BiasView | None
     side_by_side: SideBySide | None
     frame_scores: FrameScores | None
     costs: Sequence[Cost]
@@ -59,6 +75,27 @@ class Page:
     paper: Paper
     deviations: Sequence[str]
     origins: Origins
+    commit: str | None
+
+    @property
+    def reach(self) -> float:
+        """Points from 0 of the end of the widest drawn interval."""
+        ends = [(one.estimate.low, one.estimate.value, one.estimate.high) for one in self.on_average]
+        return max((abs(end) for three in ends for end in three if end is not None), default=0.0) or 1.0
+
+
+def facts(spec: ReportSpec, failed: Failures, spent: Sequence[Cost]) -> list[Fact]:
+    """The numbers of the head: how much there is of what."""
+    last = spent[-1]
+    hours = [seconds for seconds in (last.training, last.evaluation) if seconds is not None]
+    return [
+        Fact(str(len(spec.cells)), "cells"),
+        Fact(str(len(spec.trained)), "trainings"),
+        Fact(str(last.seeds), "seed" if last.seeds == 1 else "seeds"),
+        Fact(str(len(spec.benchmarks)), "benchmarks"),
+        Fact(f"{failed.asked:,}", "answers scored"),
+        *([Fact(duration(sum(hours)), "of jobs")] if hours else []),
+    ]
 
 
 def render(page: Page) -> str:
@@ -73,7 +110,14 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"duration": duration, "minus": minus, "numbered": numbered}
+    templates.filters |= {
+        "between": between,
+        "drawn": drawn,
+        "duration": duration,
+        "minus": minus,
+        "numbered": numbered,
+        "percent": percent,
+    }
     style = templates.get_template("page.css").render()
     return templates.get_template("page.html").render(
         page=page,
@@ -81,6 +125,7 @@ def render(page: Page) -> str:
         style_hash=f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}",
         questions=list(QUESTIONS),
         titles=page.spec.benchmarks,
+        line_style=line_style,
     )
 
 
@@ -91,6 +136,18 @@ def shown(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):  # Markup is what a template made of shown values
         return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", value.replace("\r\n", "\n"))
     return value
+
+
+def between(estimate: Estimate, digits: int = 1) -> str:
+    """Its 95 % interval in words; none with a single seed or video."""
+    if estimate.low is None or estimate.high is None:
+        return "no interval"
+    return minus(f"{estimate.low:.{digits}f} to {estimate.high:.{digits}f}")
+
+
+def drawn(drawing: str) -> str:
+    """An <svg> as a data: address; a page may not look into a picture, nor a picture out of itself."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"
 
 
 def duration(seconds: float | None) -> str:

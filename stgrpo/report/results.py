@@ -10,7 +10,7 @@ from typing import Any
 
 from stgrpo.errors import UserError
 from stgrpo.files import read_json, read_records, read_rows
-from stgrpo.records import Graded, Prediction, Question, Rollout, SetAside
+from stgrpo.records import Graded, Group, Prediction, Question, Rollout, SetAside
 from stgrpo.report.report_spec import ReportSpec
 
 
@@ -42,6 +42,11 @@ class Run:
     def graded(self) -> list[Graded]:
         """Every question with what its answer is worth."""
         return read_records(self.folder / "graded.jsonl", Graded)
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The numbers of every group of every step."""
+        return read_records(self.folder / "groups.jsonl", Group) if self.train else []
 
     @cached_property
     def rollouts(self) -> list[Rollout]:
