@@ -17,6 +17,7 @@ from stgrpo.records import Rollout
 from stgrpo.state import whole_lines
 
 METRICS, ROLLOUTS = "train.jsonl", "rollouts.jsonl"
+HISTORY = (METRICS, ROLLOUTS)  # what grows with the steps and is published
 _COMPLETE = "complete.json"
 _OF_A_MODEL = {".safetensors", ".json", ".jinja", ".txt"}  # weights, configuration, tokenizer
 _OF_A_TRAINER = {_COMPLETE, "trainer_state.json"}
