@@ -45,7 +45,7 @@ def provenance(
         data: `lock_hash` of every source that it was made from, by the source's name.
         inputs: SHA-256 of the files that it was made from, by their paths from the root of the project.
         outputs: SHA-256 of the files made, by their paths from where this block stands.
-        more: what only some results have.
+        more: what only some results have, such as `resolved`, the spec in full.
     """
     return {
         "spec": spec,

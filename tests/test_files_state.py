@@ -283,7 +283,7 @@ def test_a_job_s_key_follows_spec_and_content_and_no_path(tmp_path: Path):
     assert job_key("spec", hashes([tmp_path / "same"]).values()) == key
     assert job_key("spec", hashes([tmp_path / "other"]).values()) != key
     assert job_key("spec", []) != key
-    assert job_key("spec2", [tmp_path / "a"]) != key
+    assert job_key("spec2", hashes([tmp_path / "a"]).values()) != key
 
 
 def test_a_job_s_key_follows_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -52,7 +52,7 @@ def run(args: Namespace) -> None:
             data=data_of(*map(origin_of, args.questions), args.policy / MADE_BY),
             inputs=inputs,
             outputs={args.out.name: sha256(args.out)},
-            made_by=spec.model_dump(mode="json"),
+            resolved=spec.model_dump(mode="json"),
             rows=args.rows,
         )
         write_json(origin_of(args.out), origin)

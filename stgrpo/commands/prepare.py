@@ -58,9 +58,9 @@ def prepare(spec: PrepareSpec, source: Path, out: Path, set_aside: Path, apart_f
         )
     write_records(out, questions)
     data = data_of(*(folder.with_name(f"{folder.name}.json") for folder in (source, apart_from) if folder))
-    write_json(
-        origin_of(out), provenance(spec.hash(), data=data, outputs={p.name: sha256(p) for p in (out, set_aside)})
-    )
+    made = {path.name: sha256(path) for path in (out, set_aside)}
+    origin = provenance(spec.hash(), data=data, outputs=made, resolved=spec.model_dump(mode="json"))
+    write_json(origin_of(out), origin)
     print(f"{out}: {len(questions)} questions, {len(aside)} rows set aside ({set_aside.name})")
 
 

@@ -49,6 +49,7 @@ def run(args: Namespace) -> None:
         data=data_of(origin_of(args.questions), args.scorer / MADE_BY),
         inputs=hashes([args.questions, *model_files(args.scorer)]),
         outputs={args.out.name: sha256(args.out)},
+        resolved=spec.model_dump(mode="json"),
     )
     write_json(origin_of(args.out), origin)
     print(f"{args.out}: {len(found)} questions scored")
