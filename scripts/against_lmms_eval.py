@@ -30,7 +30,7 @@ from lmms_eval_page import page
 
 from stgrpo.answers import final_answer
 from stgrpo.benchmarks import BENCHMARKS
-from stgrpo.benchmarks.grading import grade
+from stgrpo.benchmarks.grading import grade, scores
 from stgrpo.records import Prediction, Question, Score, SetAside
 
 VERSION = "0.7.3"
@@ -125,7 +125,8 @@ def read(benchmark: str, found: Sequence[Case]) -> list[tuple[Case, Question | S
 def scored(benchmark: str, asked: Sequence[Asked]) -> Score:
     """Our score of these answers."""
     predictions = [Prediction(benchmark, one.question.id, one.case.text, "now") for one in asked]
-    (score,) = grade({benchmark: [one.question for one in asked]}, predictions, frozenset({"now"}))
+    questions = {benchmark: [one.question for one in asked]}
+    (score,) = scores(questions, predictions, grade(questions, predictions, frozenset({"now"})))
     return score
 
 

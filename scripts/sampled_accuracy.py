@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from stgrpo.benchmarks import BENCHMARKS
-from stgrpo.benchmarks.grading import grade
+from stgrpo.benchmarks.grading import grade, scores
 from stgrpo.files import read_records
 from stgrpo.loading import load_experiment
 from stgrpo.policy.clips import make_clip
@@ -50,7 +50,8 @@ def main() -> None:
 def _mean_score(asked: list[tuple[str, Question]], texts: list[str]) -> float:
     predictions = [Prediction(name, q.id, text, "") for (name, q), text in zip(asked, texts, strict=True)]
     questions = {name: [q for n, q in asked if n == name] for name in BENCHMARKS}
-    return mean(score.value for score in grade(questions, predictions, frozenset([""])))
+    graded = grade(questions, predictions, frozenset([""]))
+    return mean(score.value for score in scores(questions, predictions, graded))
 
 
 if __name__ == "__main__":

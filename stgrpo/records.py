@@ -89,6 +89,25 @@ class Rollout(Record):
 
 
 @dataclass(frozen=True)
+class Group(Record):
+    """The numbers of one group of a training step, of each of its M * G answers, those to a variant adjacent.
+
+    Attributes:
+        step: from 1.
+        question: its id.
+        correct: accuracy, 0 to 1.
+        rewards: accuracy and format together.
+        advantages: those that the loss took.
+    """
+
+    step: int
+    question: str
+    correct: tuple[float, ...]
+    rewards: tuple[float, ...]
+    advantages: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Prediction(Record):
     """One answer of an evaluation, unparsed, so that grading sees a mended parser; `spec` is the EvalSpec's hash."""
 
@@ -99,20 +118,47 @@ class Prediction(Record):
 
 
 @dataclass(frozen=True)
+class Graded(Record):
+    """One question's credit in an evaluation, and what it counts: a benchmark's score is the sum of weight * credit.
+
+    Attributes:
+        video: what its error is clustered by.
+        stratum: the sample that it belongs to: "" where all questions that count weigh the same, else its part.
+        weight: its share of the benchmark's score; 0 where it is reported but does not count.
+        credit: in [0, 1].
+        answer: what was graded, taken out of the text.
+    """
+
+    benchmark: str
+    question: str
+    video: str
+    stratum: str
+    weight: float
+    credit: float
+    answer: str
+
+
+@dataclass(frozen=True)
 class Score(Record):
     """One benchmark's score of one cell.
 
     Attributes:
         value: percent.
-        standard_error: of the value, percent.
+        standard_error: of the value, percent, clustered by video; None with one video.
+        low: lower end of the 95 % interval, percent; None with one video.
+        high: upper end.
         n: questions scored.
+        videos: that they are about.
         unparsed: answers without an answer tag.
         parts: percent by the benchmark's own parts (durations, tasks, tracks).
     """
 
     benchmark: str
     value: float
-    standard_error: float
+    standard_error: float | None
+    low: float | None
+    high: float | None
     n: int
+    videos: int
     unparsed: int
     parts: Mapping[str, float]

@@ -234,7 +234,8 @@ def test_slices_of_time_end_bit_for_bit_like_one_undisturbed_run(tmp_path, input
     assert f"resuming from step 2 of {STEPS}" in said
     assert sha256(sliced / "model" / "model.safetensors") == sha256(calm / "model" / "model.safetensors")
     assert history(sliced) == history(calm)
-    assert (sliced / "rollouts.jsonl").read_text() == (calm / "rollouts.jsonl").read_text()
+    for name in ("rollouts.jsonl", "groups.jsonl"):
+        assert (sliced / name).read_text() == (calm / name).read_text()
     made = read_json(sliced / "train.json")["provenance"]["attempts"]
     assert [(row["start"], row["end"], row["reached"]) for row in made] == [
         (0, "out of time", 1),

@@ -1,5 +1,6 @@
 """Several ranks, by DDP and by DeepSpeed, end where one process ends, and end together."""
 
+import json
 import os
 import signal
 import subprocess
@@ -91,6 +92,15 @@ def compare(found: Path, expected: Path, policy: Path) -> None:
     assert distance(ours, theirs) < 1e-3 * distance(theirs, start)
 
 
+def groups(out: Path) -> str:
+    """All groups of all steps, with all ranks' answers."""
+    text = (out / "groups.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert [row["step"] for row in rows] == sorted([*range(1, STEPS + 1)] * (len(rows) // STEPS))
+    assert any(min(row["advantages"]) < 0 < max(row["advantages"]) for row in rows), "nothing compared"
+    return text
+
+
 @pytest.mark.parametrize("engine", ["ZeRO-2", "ZeRO-3"])
 def test_zero_equals_ddp(undisturbed, policy_path, engine: str):
     compare(undisturbed(engine), undisturbed("DDP"), policy_path)
@@ -98,7 +108,9 @@ def test_zero_equals_ddp(undisturbed, policy_path, engine: str):
 
 def test_two_processes_equal_one(undisturbed, policy_path):
     """No looser than between the engines: the answers are sampled with the same keys, and in float32 come out equal."""
-    compare(undisturbed("DDP"), undisturbed("one process"), policy_path)
+    found, expected = undisturbed("DDP"), undisturbed("one process")
+    compare(found, expected, policy_path)
+    assert groups(found) == groups(expected)
 
 
 def test_two_processes_equal_one_where_a_variant_s_pool_is_spread_over_both(tmp_path, inputs, policy_path):
@@ -109,6 +121,7 @@ def test_two_processes_equal_one_where_a_variant_s_pool_is_spread_over_both(tmp_
     finish(start_verb(spec, one, inputs, "--save-steps=2", "--micro-rows=6"))
     finish(start_verb(spec, two, inputs, "--save-steps=2", "--processes=2", "--micro-rows=3"))
     compare(two, one, policy_path)
+    assert groups(two) == groups(one)
 
 
 def test_bf16_is_used_and_only_in_products_on_every_rank(tmp_path, inputs, undisturbed, policy_path):

@@ -496,7 +496,7 @@ def test_a_training_that_runs_again_needs_its_disk_again(monkeypatch):
     leave(monkeypatch, 36_000)
     spec = specs.train_spec(HERE.experiment, "grpo", 0)
     folder = Path("results/demo/cells/grpo/seed0")
-    for name in ("model", "train.jsonl", "rollouts.jsonl"):
+    for name in ("model", "train.jsonl", "rollouts.jsonl", "groups.jsonl"):
         (folder / name).mkdir(parents=True)
     write_json(folder / "train.json", {"spec": spec.model_dump(), "provenance": {"spec": spec.hash()}})
     assert ("grpo", 0) not in work_of_scale(HERE.experiment).trainings
@@ -557,7 +557,7 @@ def test_checkpoints_that_are_to_be_examined_are_fetched_though_nothing_is_left_
     for cell in chosen.trainable:
         folder, made = Path("results/paper/cells", cell, "seed0"), specs.train_spec(chosen, cell, 0)
         (folder / "model").mkdir(parents=True)
-        for name in ("train.jsonl", "rollouts.jsonl"):
+        for name in ("train.jsonl", "rollouts.jsonl", "groups.jsonl"):
             (folder / name).touch()
         write_json(folder / "train.json", {"spec": made.model_dump(), "provenance": {"spec": made.hash()}})
     work = work_of_scale(chosen)

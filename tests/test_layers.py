@@ -11,7 +11,8 @@ import stgrpo
 
 PACKAGE = Path(stgrpo.__file__).parent
 LAYERS = (
-    {"errors", "rules", "config", "loading", "records", "files", "provenance", "image", "progress", "specs", "state"},
+    {"errors", "rules", "config", "loading", "records", "files", "provenance", "image", "progress", "specs", "state"}
+    | {"statistics"},
     {"prompts", "answers"},
     {"policy", "importance", "variants", "video"},
     {"data", "rl", "benchmarks", "report", "demo"},
@@ -21,7 +22,7 @@ LAYERS = (
 )
 STAGES = LAYERS[3]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-HEAVY = {"torch", "transformers", "trl", "deepspeed", "pandas", "datasets"}
+HEAVY = {"torch", "transformers", "trl", "deepspeed", "pandas", "datasets", "scipy", "statsmodels"}
 
 
 def imports(path: Path, top_only: bool) -> set[str]:

@@ -373,7 +373,7 @@ def record(cell: str, seconds: list[float], chosen: Experiment, **changes) -> No
     """A finished training with these seconds a step."""
     folder = CELLS / cell / "seed0"
     spec = specs.train_spec(chosen, cell, 0).model_copy(update=changes)
-    for name in ("model", "rollouts.jsonl"):
+    for name in ("model", "rollouts.jsonl", "groups.jsonl"):
         (folder / name).mkdir(parents=True)
     rows = [json.dumps({"step": i, "seconds": value}) + "\n" for i, value in enumerate(seconds, 1)]
     (folder / "train.jsonl").write_text("".join(rows))

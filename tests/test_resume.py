@@ -109,7 +109,9 @@ def test_killed_training_ends_bit_for_bit_like_an_undisturbed_one(tmp_path, inpu
     assert sha256(killed / "model" / "model.safetensors") == sha256(calm / "model" / "model.safetensors")
     assert history(killed) == history(calm)
     assert [row["step"] for row in history(killed)] == list(range(1, STEPS + 1))
-    assert (killed / "rollouts.jsonl").read_text() == (calm / "rollouts.jsonl").read_text()
+    for name in ("rollouts.jsonl", "groups.jsonl"):
+        assert (killed / name).read_text() == (calm / name).read_text()
+    assert lines(killed / "groups.jsonl") == 2 * STEPS
 
 
 def test_killed_lora_ends_bit_for_bit_like_an_undisturbed_one_with_whole_weights(tmp_path, inputs, policy_path):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import pytest
@@ -333,7 +334,7 @@ def test_advantages_per_variant_by_hand(setup: Setup, algorithm: str):
         by_hand = torch.tensor([(v - mean) / std for v in values])
         torch.testing.assert_close(got[first : first + 4], by_hand, atol=1e-5, rtol=1e-5)
     assert got.abs().max() > 0.05, "all rewards are equal, nothing compared"
-    written = torch.tensor([rollout.advantage for rollout in trainer.last_rollouts(1)])
+    written = torch.tensor([rollout.advantage for rollout in trainer.answered.rollouts(1)])
     torch.testing.assert_close(written, got)
     pool = joint_advantages(trainer._components.sum(1).view(2, 2, 4), scale=algorithm == "grpo").flatten()
     assert (got - pool).abs().max() > 0.05, "the pool of a group would be something else"
@@ -370,7 +371,7 @@ def test_answers_are_the_same_whatever_they_are_judged_on(setup: Setup):
     for condition in ("variant", "original"):
         trainer = setup.trainer(spec_of(condition=condition, steps=1), kind=Recorder)
         trainer.train()
-        texts.append([(r.question, r.variant, r.frames, r.text, r.rewards) for r in trainer.last_rollouts(1)])
+        texts.append([(r.question, r.variant, r.frames, r.text, r.rewards) for r in trainer.answered.rollouts(1)])
     assert texts[0] == texts[1]
 
 
@@ -492,6 +493,31 @@ def test_history_holds_figure_3(setup: Setup):
     assert lines[0]["within_variants"] == pytest.approx(first.std(2).mean().item(), abs=1e-5)
     assert 0 < lines[0]["weight_entropy"] <= 1
     assert 2 <= lines[0]["variant_frames"] <= 6
+
+
+@pytest.mark.parametrize("knobs", [{}, {"algorithm": "dr_grpo"}, {"pool": "variant"}], ids=str)
+def test_groups_hold_what_each_answer_was_given(setup: Setup, knobs: dict[str, str]):
+    """Of every step; from the texts kept as rollouts, by the statistics module instead of torch."""
+    spec = spec_of(steps=2, **knobs)
+    train(spec, Runtime(8, 100), setup.policy_path, setup.questions, setup.scores, setup.folder)
+    groups = [json.loads(text) for text in (setup.folder / "groups.jsonl").read_text().splitlines()]
+    rollouts = [json.loads(text) for text in (setup.folder / "rollouts.jsonl").read_text().splitlines()]
+    order = order_of_questions([q.id for q in setup.questions], spec)
+    assert [(group["step"], group["question"]) for group in groups] == list(zip((1, 1, 2, 2), order, strict=True))
+    for number, group in enumerate(groups):
+        answers = rollouts[8 * number : 8 * number + 8]
+        assert {row["question"] for row in answers} == {group["question"]}
+        assert [row["variant"] for row in answers] == [0] * 4 + [1] * 4
+        assert group["correct"] == pytest.approx([len(row["text"]) % 7 / 7 for row in answers])
+        rewards = [sum(row["rewards"].values()) for row in answers]
+        assert group["rewards"] == pytest.approx(rewards)
+        expected = []
+        for pool in (rewards[:4], rewards[4:]) if spec.pool == "variant" else (rewards,):
+            scale = 1 if spec.algorithm == "dr_grpo" else stdev(pool) + 1e-4
+            expected += [(reward - mean(pool)) / scale for reward in pool]
+        assert group["advantages"] == pytest.approx(expected, abs=1e-5)
+        assert max(group["advantages"]) > 0.05
+    assert len(groups) == 4
 
 
 def test_same_variants_on_any_split_over_ranks(setup: Setup):

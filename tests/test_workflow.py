@@ -124,6 +124,13 @@ def test_rollouts_are_readable(clone: Path):
     assert set(rollout["rewards"]) == {"accuracy", "format"}
 
 
+def test_every_group_of_every_step_is_kept(clone: Path):
+    groups = lines(clone / CELL / "groups.jsonl")
+    steps = len(lines(clone / CELL / "train.jsonl"))
+    assert [group["step"] for group in groups] == [step for step in range(1, steps + 1) for _ in range(4)]
+    assert all(len(group[name]) == 8 for group in groups for name in ("correct", "rewards", "advantages"))
+
+
 def test_report_holds_tables_figure_and_rows_set_aside(clone: Path):
     done = snakemake(clone, "--report", "results/report.html")
     assert done.returncode == 0, done.stdout + done.stderr

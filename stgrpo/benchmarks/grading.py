@@ -1,24 +1,29 @@
-"""Predictions -> one score a benchmark."""
+"""Predictions -> one graded answer a question -> one score a benchmark."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from stgrpo.answers import extract, final_answer
 from stgrpo.benchmarks import BENCHMARKS
-from stgrpo.benchmarks.averages import mean, score, standard_error
+from stgrpo.benchmarks.averages import mean
 from stgrpo.errors import UserError
-from stgrpo.records import Prediction, Question, Score
+from stgrpo.records import Graded, Prediction, Question, Score
+from stgrpo.statistics import Estimate, clustered
 
 
 def grade(
     questions: Mapping[str, Sequence[Question]], predictions: Sequence[Prediction], specs: frozenset[str]
-) -> list[Score]:
-    """Score every benchmark; its questions and predictions must match one to one.
+) -> list[Graded]:
+    """Grade every answer; questions and predictions of a benchmark must match one to one.
 
     Args:
         questions: by benchmark.
         predictions: of all benchmarks.
         specs: hashes of the EvalSpecs that today's configuration asks for.
+
+    Returns:
+        In the order of the questions.
 
     Raises:
         UserError: predictions of another spec, missing, doubled or unknown ones; a benchmark without a part that its
@@ -35,11 +40,38 @@ def grade(
             "(snakemake TARGET -R evaluate)"
         )
     return [
-        _grade_one(name, asked, [p for p in predictions if p.benchmark == name]) for name, asked in questions.items()
+        graded
+        for name, asked in questions.items()
+        for graded in _grade_one(name, asked, [p for p in predictions if p.benchmark == name])
     ]
 
 
-def _grade_one(name: str, questions: Sequence[Question], predictions: Sequence[Prediction]) -> Score:
+def scores(
+    questions: Mapping[str, Sequence[Question]], predictions: Sequence[Prediction], graded: Sequence[Graded]
+) -> list[Score]:
+    """One score a benchmark, of what `grade` made of these questions and predictions."""
+    return [
+        _score(
+            name,
+            asked,
+            {p.question: p.text for p in predictions if p.benchmark == name},
+            [g for g in graded if g.benchmark == name],
+        )
+        for name, asked in questions.items()
+    ]
+
+
+def estimate(graded: Sequence[Graded]) -> Estimate:
+    """Score of one benchmark, or the mean of several, as a share, with its error clustered by video."""
+    return clustered(
+        [g.credit for g in graded],
+        [g.weight for g in graded],
+        [g.stratum for g in graded],
+        [g.video for g in graded],
+    )
+
+
+def _grade_one(name: str, questions: Sequence[Question], predictions: Sequence[Prediction]) -> list[Graded]:
     texts = {p.question: p.text for p in predictions}
     if len(predictions) != len(questions) or set(texts) != {q.id for q in questions}:
         raise UserError(
@@ -47,16 +79,38 @@ def _grade_one(name: str, questions: Sequence[Question], predictions: Sequence[P
             "evaluate again (snakemake TARGET -R evaluate)"
         )
     benchmark = BENCHMARKS[name]
-    credits: dict[str, list[float]] = defaultdict(list)
+    sizes: dict[str, int] = defaultdict(int)
     for question in questions:
-        credits[benchmark.part(question)].append(benchmark.credit(question, final_answer(texts[question.id])))
-    weights = benchmark.weights({part: len(given) for part, given in credits.items()})
-    counted = [question for question in questions if weights[benchmark.part(question)] > 0]
+        sizes[benchmark.part(question)] += 1
+    weights = {part: weight / sizes[part] for part, weight in benchmark.weights(sizes).items()}  # of one question
+    counted = [weight for weight in weights.values() if weight]
+    is_one_sample = math.isclose(min(counted), max(counted))
+    graded = []
+    for question in questions:
+        part, answer = benchmark.part(question), final_answer(texts[question.id])
+        stratum = "" if is_one_sample else part
+        credit = benchmark.credit(question, answer)
+        graded.append(Graded(name, question.id, question.video, stratum, weights[part], credit, answer))
+    return graded
+
+
+def _score(name: str, questions: Sequence[Question], texts: Mapping[str, str], graded: Sequence[Graded]) -> Score:
+    credits: dict[str, list[float]] = defaultdict(list)
+    for question, one in zip(questions, graded, strict=True):
+        credits[BENCHMARKS[name].part(question)].append(one.credit)
+    found = estimate(graded)
     return Score(
         benchmark=name,
-        value=100 * score(credits, weights),
-        standard_error=100 * standard_error(credits, weights),
-        n=len(counted),
-        unparsed=sum(extract(texts[question.id]) is None for question in counted),
+        value=100 * found.value,
+        standard_error=_percent(found.error),
+        low=_percent(found.low),
+        high=_percent(found.high),
+        n=found.n,
+        videos=found.clusters,
+        unparsed=sum(extract(texts[g.question]) is None for g in graded if g.weight),
         parts={part: 100 * mean(given) for part, given in credits.items()},
     )
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share

@@ -1,14 +1,14 @@
 """Score a cell's answers by each benchmark's own rule; seconds, and without the model.
 
-Writes: OUT, the scores with their standard errors, and provenance.
+Writes: OUT, the scores with their standard errors, and provenance; GRADED, one line a question.
 """
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stgrpo.benchmarks.grading import grade
-from stgrpo.commands import MADE_BY, origin_of
-from stgrpo.files import read_json, read_records, write_json
+from stgrpo.benchmarks.grading import grade, scores
+from stgrpo.commands import MADE_BY, data_of, origin_of
+from stgrpo.files import hashes, read_json, read_records, sha256, write_json, write_records
 from stgrpo.provenance import provenance
 from stgrpo.records import Prediction, Question
 
@@ -22,23 +22,34 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument("--predictions", type=Path, nargs="+", required=True, help="one file a part")
     parser.add_argument("--questions", type=Path, nargs="+", required=True, help="one file a benchmark, named after it")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
+    parser.add_argument("--graded", type=Path, required=True, help="credits to write, one line a question")
 
 
 def run(args: Namespace) -> None:
     """Grade and write."""
     questions = {path.stem: read_records(path, Question) for path in args.questions}
     predictions = [p for path in args.predictions for p in read_records(path, Prediction)]
-    scores = grade(questions, predictions, frozenset(args.specs))
+    graded = grade(questions, predictions, frozenset(args.specs))
+    found = scores(questions, predictions, graded)
+    write_records(args.graded, graded)
+    origin = provenance(
+        ",".join(args.specs),
+        seed=args.seed,
+        data=data_of(*map(origin_of, args.predictions)),
+        inputs=hashes([*args.predictions, *args.questions]),
+        outputs={args.graded.name: sha256(args.graded)},
+    )
     write_json(
         args.out,
         {
             "cell": args.cell,
             "seed": args.seed,
-            "scores": [score.to_row() for score in scores],
+            "scores": [score.to_row() for score in found],
             "weights": read_json(args.policy / MADE_BY)["provenance"],
             "evaluations": {path.stem: read_json(origin_of(path)) for path in args.predictions},
-            "provenance": provenance(",".join(args.specs), seed=args.seed),
+            "provenance": origin,
         },
     )
-    for score in scores:
-        print(f"{args.cell} seed {args.seed}: {score.benchmark} {score.value:.1f} ± {score.standard_error:.1f}")
+    for score in found:
+        error = "" if score.standard_error is None else f" ± {score.standard_error:.1f}"
+        print(f"{args.cell} seed {args.seed}: {score.benchmark} {score.value:.1f}{error}")

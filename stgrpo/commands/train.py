@@ -1,8 +1,8 @@
 """Train one cell; a killed run goes on from its newest whole checkpoint.
 
 Writes, when the last step is done: model/ (the last checkpoint's weights), train.json (the spec, hashes of the weights,
-provenance), train.jsonl (metrics a step) and rollouts.jsonl (some answers, readable). Until then everything grows in
-STATE.
+provenance), train.jsonl (metrics a step), groups.jsonl (rewards and advantages of every group) and rollouts.jsonl (some
+answers, readable). Until then everything grows in STATE.
 
 Exit status 75 says that the time given by --minutes is used up: run the same again, and it goes on. With --nodes, srun
 starts this verb once a rank.

@@ -12,7 +12,7 @@ from stgrpo.errors import UserError
 from stgrpo.files import read_json
 from stgrpo.planning.differences import differences
 from stgrpo.report.contents import eval_hashes, runs_of
-from stgrpo.rl.checkpoints import METRICS, ROLLOUTS, newest, step_of
+from stgrpo.rl.checkpoints import GROUPS, METRICS, ROLLOUTS, newest, step_of
 from stgrpo.specs import EvalSpec, TrainSpec
 from stgrpo.state import holder, unfinished
 
@@ -107,7 +107,7 @@ def _training(folder: Path, spec: TrainSpec) -> Standing:
         going = replace(going, kept=step_of(newest(state)))
     made = _made(folder / "train.json")
     if made and made["provenance"]["spec"] == spec.hash():
-        gone = [name for name in ("model", METRICS, ROLLOUTS) if not (folder / name).exists()]
+        gone = [name for name in ("model", METRICS, ROLLOUTS, GROUPS) if not (folder / name).exists()]
         own = Standing("stale", why=tuple(f"{name} is gone" for name in gone)) if gone else Standing("done")
     elif made:
         own = Standing("stale", why=differences(made["spec"], spec))

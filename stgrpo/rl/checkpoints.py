@@ -13,11 +13,12 @@ from typing import Any
 
 from stgrpo.errors import UserError
 from stgrpo.files import flush_tree, link_or_copy, read_json, read_records, write_json, write_records
-from stgrpo.records import Rollout
+from stgrpo.records import Group, Rollout
 from stgrpo.state import whole_lines
 
-METRICS, ROLLOUTS = "train.jsonl", "rollouts.jsonl"
-HISTORY = (METRICS, ROLLOUTS)  # what grows with the steps and is published
+METRICS, ROLLOUTS, GROUPS = "train.jsonl", "rollouts.jsonl", "groups.jsonl"
+HISTORY = (METRICS, ROLLOUTS, GROUPS)  # what grows with the steps and is published
+_RECORDS = {ROLLOUTS: Rollout, GROUPS: Group}  # what is kept of a step, beside its line of metrics
 _COMPLETE = "complete.json"
 _OF_A_MODEL = {".safetensors", ".json", ".jinja", ".txt"}  # weights, configuration, tokenizer
 _OF_A_TRAINER = {_COMPLETE, "trainer_state.json"}
@@ -90,7 +91,7 @@ def take_model(checkpoint: Path, folder: Path) -> None:
 
 
 def cut_history(folder: Path, step: int) -> None:
-    """Cut metrics and rollouts back to what was written up to `step`, so that resumed steps do not stand twice.
+    """Cut metrics, rollouts and groups back to what was written up to `step`, so that resumed steps do not stand twice.
 
     Raises:
         RuntimeError: the metrics end before the checkpoint, which a flush before every checkpoint rules out.
@@ -98,6 +99,6 @@ def cut_history(folder: Path, step: int) -> None:
     kept = whole_lines(folder / METRICS, keep=step)
     if kept != step:
         raise RuntimeError(f"{folder / METRICS}: {kept} lines, but the checkpoint is of step {step}")
-    rollouts = folder / ROLLOUTS
-    if whole_lines(rollouts):
-        write_records(rollouts, [r for r in read_records(rollouts, Rollout) if r.step <= step])
+    for name, kind in _RECORDS.items():
+        if whole_lines(folder / name):
+            write_records(folder / name, [r for r in read_records(folder / name, kind) if r.step <= step])

@@ -18,7 +18,7 @@ from stgrpo.policy.model import load_policy
 from stgrpo.progress import Progress
 from stgrpo.records import Question
 from stgrpo.rl.budget import Budget
-from stgrpo.rl.checkpoints import METRICS, ROLLOUTS, checkpoint_of, step_of, write_time
+from stgrpo.rl.checkpoints import GROUPS, METRICS, ROLLOUTS, checkpoint_of, step_of, write_time
 from stgrpo.rl.rollouts import Rollouts
 from stgrpo.rl.trainer import STGRPOTrainer, trainer_config
 from stgrpo.specs import TrainSpec
@@ -100,10 +100,10 @@ def _meet() -> None:
 
 
 class History(TrainerCallback):
-    """One line of metrics a step, some rollouts, and progress: a bar on a terminal, plain lines elsewhere.
+    """One line of metrics a step, its groups, some rollouts, and progress: a bar on a terminal, plain lines elsewhere.
 
-    Only rank 0 keeps it. Rewards and their spread are those of all ranks' answers; the sizes of the variants and the
-    rollouts are those of rank 0's share.
+    Only rank 0 keeps it. Rewards, their spread and the groups are those of all ranks' answers; the sizes of the
+    variants and the rollouts are those of rank 0's share.
     """
 
     def __init__(self, trainer: STGRPOTrainer, folder: Path, steps: int, done: int) -> None:
@@ -116,9 +116,10 @@ class History(TrainerCallback):
             return
         row = {"step": state.global_step} | {ours: logs[theirs] for theirs, ours in _COLUMNS.items() if theirs in logs}
         _append(self.folder / METRICS, json.dumps(row) + "\n")
+        answered, size = self.trainer.answered, self.trainer.spec.group
+        _append(self.folder / GROUPS, "".join(map(line, answered.groups(state.global_step, size))))
         if state.global_step % _ROLLOUT_EVERY == 1 or state.global_step == self.steps:
-            rollouts = self.trainer.last_rollouts(state.global_step)
-            _append(self.folder / ROLLOUTS, "".join(line(rollout) for rollout in rollouts))
+            _append(self.folder / ROLLOUTS, "".join(map(line, answered.rollouts(state.global_step))))
         names = [name for name in ("reward", "accuracy", "reward_std", "kl") if name in row]  # no KL if beta is 0
         self.progress.update(note=", ".join(f"{name} {row[name]:.3f}" for name in names))
 

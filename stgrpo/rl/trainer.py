@@ -45,6 +45,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import Tensor
 from transformers import PrinterCallback, ProgressCallback
@@ -57,8 +58,8 @@ from stgrpo.policy.generate import generate
 from stgrpo.policy.model import Policy, embed
 from stgrpo.policy.sampling import KeyedSampler
 from stgrpo.policy.vision import speed_up_on_cpu
-from stgrpo.records import Rollout
 from stgrpo.rl.adapters import LEARNING_RATE, bare, lora
+from stgrpo.rl.answered import Answered
 from stgrpo.rl.checkpoints import checkpoint_of, layout, mark_complete
 from stgrpo.rl.groups import joint_advantages, spread
 from stgrpo.rl.rewards import COMPONENTS
@@ -147,9 +148,9 @@ class STGRPOTrainer(GRPOTrainer):
     def __init__(self, spec: TrainSpec, policy: Policy, rollouts: Rollouts, config: GRPOConfig) -> None:
         self.spec, self.policy, self.rollouts = spec, policy, rollouts
         self.last_rows: list[Row] = []
+        self.answered: Answered
         self._texts: list[str] = []
         self._components = torch.empty(0)
-        self._advantages = torch.empty(0)
         self._clips: list[Clip] = []
         super().__init__(
             model=policy.model,
@@ -171,11 +172,12 @@ class STGRPOTrainer(GRPOTrainer):
         self._clips = [row.judged_clip for row in self.last_rows]
         scored = [{**given, "question": row.question} for given, row in zip(inputs, self.last_rows, strict=True)]
         output = super()._generate_and_score_completions(scored)
-        mine = slice(first, first + len(inputs))  # this rank's of all ranks' rows
         if self.spec.pool == "variant":
-            output["advantages"] = self._within_variants()[mine]
-        self._components = self._components[mine]
-        self._advantages = output["advantages"]
+            output["advantages"] = self._within_variants()[first : first + len(inputs)]
+        # Gathered and not computed once more, so that what is kept is what the ranks' losses take.
+        questions = gather_object([row.question.id for row in self.last_rows])
+        advantages: Any = self.accelerator.gather(output["advantages"])
+        self.answered = Answered(self.last_rows, self._texts, first, questions, self._components, advantages)
         output["clip"] = self._clips  # a plain list: TRL shuffles and splits it with the tensors
         return output
 
@@ -183,25 +185,6 @@ class STGRPOTrainer(GRPOTrainer):
         """Advantages (all rows,) relative to the G rewards of an answer's own variant."""
         rewards = self._components.sum(1).view(-1, 1, self.spec.generations)  # (Q * M, 1, G)
         return joint_advantages(rewards, scale=_LOSSES[self.spec.algorithm][1] == "group").flatten()
-
-    def last_rollouts(self, step: int) -> list[Rollout]:
-        """The answers of this rank's last generation, readable."""
-        return [
-            Rollout(
-                step=step,
-                question=row.question.id,
-                variant=row.number,
-                frames=row.variant.frames,
-                spatial=row.variant.spatial is not None,
-                text=text,
-                truth=row.question.answer,
-                rewards=dict(zip(COMPONENTS, components, strict=True)),
-                advantage=advantage,
-            )
-            for row, text, components, advantage in zip(
-                self.last_rows, self._texts, self._components.tolist(), self._advantages.tolist(), strict=True
-            )
-        ]
 
     def _core(self, model: Any) -> Any:
         """The model without what accelerate and LoRA wrap around it."""

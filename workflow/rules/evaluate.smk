@@ -1,5 +1,5 @@
 # Needs: a cell's weights, the benchmarks' questions.
-# Makes: predictions, one file a part, and their scores.
+# Makes: predictions, one file a part, the credit of each question and the scores.
 # Verbs: evaluate, grade.
 
 
@@ -43,7 +43,8 @@ rule grade:
         questions=collect("results/<scale>/questions/{name}.jsonl", name=examined()),
         policy=policy_of_cell,
     output:
-        "results/<scale>/cells/{cell}/seed{seed}/metrics.json",
+        metrics="results/<scale>/cells/{cell}/seed{seed}/metrics.json",
+        graded="results/<scale>/cells/{cell}/seed{seed}/graded.jsonl",
     log:
         "results/<scale>/cells/{cell}/seed{seed}/logs/grade.log",
     localrule: True
@@ -52,4 +53,5 @@ rule grade:
     shell:
         "python -m stgrpo grade --cell {wildcards.cell} --seed {wildcards.seed}"
         " --policy {input.policy:q} --specs {params.specs} --predictions {input.predictions:q}"
-        " --questions {input.questions:q} --out {output:q} > {log:q} 2>&1"
+        " --questions {input.questions:q} --out {output.metrics:q} --graded {output.graded:q}"
+        " > {log:q} 2>&1"

@@ -1,5 +1,5 @@
 # Needs: questions, the policy to start from, and scores for the importance cells.
-# Makes: a cell's weights, its metrics a step and some of its rollouts.
+# Makes: a cell's weights, its metrics a step, its groups and some of its rollouts.
 # Verbs: train.
 
 
@@ -14,6 +14,7 @@ rule train:
         spec="results/<scale>/cells/{cell}/seed{seed}/train.json",
         metrics="results/<scale>/cells/{cell}/seed{seed}/train.jsonl",
         rollouts="results/<scale>/cells/{cell}/seed{seed}/rollouts.jsonl",
+        groups="results/<scale>/cells/{cell}/seed{seed}/groups.jsonl",
     log:
         "results/<scale>/cells/{cell}/seed{seed}/logs/train.log",
     benchmark:
