@@ -83,6 +83,22 @@ def made_by(folder: Path, wanted: str) -> dict[str, Any]:
     return block
 
 
+def data_of(*origins: Path) -> dict[str, str]:
+    """Lock hashes by source, of all data behind these provenances; of what was made by hand, and has none, nothing."""
+    found: dict[str, str] = {}
+    for origin in filter(Path.exists, origins):
+        block = read_json(origin)
+        found |= block.get("provenance", block).get("data", {})
+    return found
+
+
+def device_name() -> str:
+    """What torch computes on here: "cpu", or the GPU's name."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
 def origin_of(path: Path) -> Path:
     """Where the provenance of a result stands that is no JSON itself."""
     return path.with_suffix(".provenance.json")
