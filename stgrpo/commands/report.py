@@ -46,7 +46,7 @@ def run(args: Namespace) -> None:
 
 def _page(results: Results, reported: Path) -> Page:
     spec = results.spec
-    graded = {run.name: run.graded for run in results.runs}
+    graded = {(run.cell, run.seed): run.graded for run in results.runs}
     tables = [
         table_view(table, graded, read_reported(reported, table) if table.comparable else {}) for table in spec.tables
     ]

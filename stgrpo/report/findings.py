@@ -82,11 +82,11 @@ def _mechanism(figures: Sequence[FigureView]) -> Iterator[Finding]:
 
 
 def _means(found: Sequence[Difference]) -> Iterator[Finding]:
-    """What is resolved upwards, downwards, and what is not."""
-    for tone, badge in (("up", "resolved"), ("down", "resolved"), ("mid", "not resolved")):
-        if of_tone := [one for one in found if _verdict(one.estimate)[1] == tone]:
-            told = "; ".join(one.told for one in of_tone)
-            yield Finding(badge, tone, f"In points of the mean over {len(found[0].over)} benchmarks: {told}.")
+    """What is resolved, upwards and downwards, and what is not."""
+    verdicts = [_verdict(one.estimate) for one in found]
+    for verdict in sorted(set(verdicts), reverse=True):
+        told = "; ".join(one.told for one, its in zip(found, verdicts, strict=True) if its == verdict)
+        yield Finding(*verdict, f"In points of the mean over {len(found[0].over)} benchmarks: {told}.")
 
 
 def _single(found: Sequence[Difference]) -> Iterator[Finding]:

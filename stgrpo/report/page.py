@@ -20,7 +20,6 @@ from stgrpo.report.origins import Origins
 from stgrpo.report.paper import Paper
 from stgrpo.report.report_spec import ReportSpec
 from stgrpo.report.side_by_side import SideBySide
-from stgrpo.report.svg import line_style
 from stgrpo.report.table_views import TableView, percent
 from stgrpo.report.trainings import BiasView, Curves, FigureView
 from stgrpo.statistics import Estimate
@@ -125,7 +124,6 @@ def render(page: Page) -> str:
         style_hash=f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}",
         questions=list(QUESTIONS),
         titles=page.spec.benchmarks,
-        line_style=line_style,
     )
 
 

@@ -1,10 +1,9 @@
 """The tables of a report: every score with its interval, and every row against its baseline; in percent, in points."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from stgrpo.records import Graded
-from stgrpo.report.comparisons import Comparison, comparisons, scores
+from stgrpo.report.comparisons import Answers, Comparison, comparisons, scores
 from stgrpo.report.contents import TableSpec
 from stgrpo.report.reported import Reported, printed
 from stgrpo.statistics import Estimate
@@ -37,12 +36,12 @@ class TableView:
     compared: list[Compared]
 
 
-def table_view(spec: TableSpec, graded: Mapping[str, Sequence[Graded]], reported: Reported) -> TableView:
-    """Of the graded answers by "cell/seedK" and what the paper prints, where that may stand beside them."""
+def table_view(spec: TableSpec, graded: Answers, reported: Reported) -> TableView:
+    """Of the graded answers and of what the paper prints, which is nothing where that may not stand beside them."""
     found = scores(spec, graded)
     rows = []
     for row in spec.rows:
-        ours = [found.get((row.label, column.name)) for column in spec.columns]
+        ours = [found.get((row.cell or "", column.name)) for column in spec.columns]
         paper = [printed(reported, row, column) for column in spec.columns]
         rows.append(
             (row.label, [Number(one and percent(one), theirs) for one, theirs in zip(ours, paper, strict=True)])

@@ -6,8 +6,8 @@ from itertools import chain
 
 from stgrpo.report.bias import Bias, bias, flat_difference, pull_svg, shares_svg
 from stgrpo.report.contents import FigureSpec
-from stgrpo.report.curves import Training, training_curves
-from stgrpo.report.figures import Contrast, Curve, draw_svg, mechanism
+from stgrpo.report.curves import Training, swatches, training_curves
+from stgrpo.report.figures import Contrast, Curve, mechanism, panels_svg
 from stgrpo.report.results import Results
 from stgrpo.specs import TrainSpec
 from stgrpo.statistics import Estimate
@@ -15,20 +15,24 @@ from stgrpo.statistics import Estimate
 
 @dataclass(frozen=True)
 class FigureView:
-    """A figure, drawn, and what its panels compare."""
+    """A figure, a drawing a panel, and what its panels compare."""
 
     spec: FigureSpec
-    drawing: str
+    drawings: list[str]
     contrasts: list[Contrast]
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Drawings of every metric that is logged, of the cells of the figures and of all trained cells."""
+    """Drawings of the metrics by their names, of the cells of the figures and, if there are more, of all trained ones.
 
-    cells: list[str]
+    Attributes:
+        swatches: a piece of its line by cell.
+    """
+
+    swatches: dict[str, str]
     drawings: dict[str, str]
-    all_cells: list[str]
+    all_swatches: dict[str, str]
     all_drawings: dict[str, str]
 
 
@@ -62,7 +66,7 @@ def figure_views(results: Results) -> list[FigureView]:
             for run in results.runs
             if run.name in figure.specs
         ]
-        found.append(FigureView(figure, draw_svg(figure, curves), mechanism(figure, curves)))
+        found.append(FigureView(figure, panels_svg(figure, curves), mechanism(figure, curves)))
     return found
 
 
@@ -74,7 +78,8 @@ def curves(results: Results) -> Curves | None:
     cells = shown_cells(results.spec.figures)
     every = list(dict.fromkeys(training.cell for training in trainings))
     few = [training for training in trainings if training.cell in cells]
-    return Curves(cells, training_curves(few), every, training_curves(trainings) if len(every) > len(cells) else {})
+    of_all = (swatches(every), training_curves(trainings)) if len(every) > len(cells) else ({}, {})
+    return Curves(swatches(list(dict.fromkeys(training.cell for training in few))), training_curves(few), *of_all)
 
 
 def bias_view(results: Results) -> BiasView | None:
