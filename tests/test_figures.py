@@ -54,7 +54,8 @@ def test_every_curve_stands_under_its_own_cell(tmp_path: Path, monkeypatch: pyte
     """By the numbers drawn and by the names read in the file; the trainings come in no order.
 
     As written by `runs`, a value is 0.1 times the training's number and 0.01 times its step, so that the mean over 20
-    steps is 0.105 more than the number gives; of each cell with two seeds it is that of both.
+    steps is 0.105 more than the number gives; of each cell with two seeds it is that of both,
+    and the interval half their difference, 0.05, times 12.706 (Student's, one degree of freedom) to either side.
     """
     need("pdftotext")
     from matplotlib import pyplot
@@ -69,8 +70,8 @@ def test_every_curve_stands_under_its_own_cell(tmp_path: Path, monkeypatch: pyte
     pyplot.close(kept[0])
 
     wanted = [
-        ("GRPO", {"grpo (mean 0.155, 2 seeds)": 0.05, "st-grpo (mean 0.305)": 0.2}),
-        ("Dr.GRPO", {"dr-grpo (mean 0.455, 2 seeds)": 0.35}),
+        ("GRPO", {"grpo (mean 0.155 [-0.480, 0.790], 2 seeds)": 0.05, "st-grpo (mean 0.305)": 0.2}),
+        ("Dr.GRPO", {"dr-grpo (mean 0.455 [-0.180, 1.090], 2 seeds)": 0.35}),
     ]
     steps = np.arange(1, 21)
     for axis, (title, means) in zip(kept[0].axes, wanted, strict=True):
@@ -84,6 +85,13 @@ def test_every_curve_stands_under_its_own_cell(tmp_path: Path, monkeypatch: pyte
             smooth = [offset + 0.01, *(offset + 0.01 * (step - 0.5) for step in range(2, 21))]
             assert curve.get_ydata().tolist() == pytest.approx(smooth)
             assert dots.get_color() == curve.get_color()
+        bands = [band.get_paths()[0].get_extents() for band in axis.collections]  # over one step of two seeds
+        assert len(bands) == sum("2 seeds" in label for label in means)
+        for band, offset in zip(bands, means.values(), strict=False):
+            assert band.y0 == pytest.approx(offset + 0.01 - 12.706 * 0.05, abs=1e-4)
+            assert band.y1 == pytest.approx(offset + 0.01 * 19.5 + 12.706 * 0.05, abs=1e-4)
+        low, high = axis.get_ylim()
+        assert 0 < low < 0.06 and 0.55 < high < 0.6, "the points of all panels, and not the bands"
         colours = [curve.get_color() for curve in curves]
         assert len(set(colours)) == len(colours)
         assert [line.get_color() for line in axis.get_legend().get_lines()] == colours

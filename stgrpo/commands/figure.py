@@ -10,7 +10,7 @@ from stgrpo.commands import add_spec
 from stgrpo.errors import UserError
 from stgrpo.files import read_json, read_rows, replacing
 from stgrpo.report.contents import FigureSpec
-from stgrpo.report.figures import Curve, draw
+from stgrpo.report.figures import Contrast, Curve, draw, mechanism
 
 
 def register(parser: ArgumentParser) -> None:
@@ -28,6 +28,15 @@ def run(args: Namespace) -> None:
     with replacing(args.pdf) as pdf, replacing(args.png) as png:
         draw(figure, curves, pdf, png)
     print(f"{args.pdf} and {args.png.name}: {len(curves)} trainings at scale {figure.scale}")
+    for contrast in mechanism(figure, curves):
+        print(_told(contrast))
+
+
+def _told(contrast: Contrast) -> str:
+    """A line of it: the difference of the means over the steps."""
+    found = contrast.estimate
+    interval = "one seed" if found.low is None else f"{found.low:+.4f} to {found.high:+.4f} over {found.seeds} seeds"
+    return f"{contrast.panel}: {contrast.cell} - {contrast.baseline} {found.value:+.4f} ({interval})"
 
 
 def _curve(figure: FigureSpec, folder: Path) -> Curve:
