@@ -65,9 +65,9 @@ class Claim:
     columns: tuple[str, ...]
 
 
-# The words are the paper's: of the caption of Table 1 and of its text. Which benchmarks the second means is our reading:
-# all but TempCompass, on which that row gains most. Of the third we know no more than these words; which rows it means
-# is our reading, too: both ST forms against their own.
+# The words are the paper's: of the caption of Table 1 and of its text. Which benchmarks the second means is our
+# reading: all but TempCompass, on which that row gains most. Of the third we know no more than these words; which rows
+# it means is our reading, too: both ST forms against their own.
 CLAIMS = (
     Claim("consistently outperforms GRPO", "table1", "+ ST-GRPO", True, tuple(QUESTIONS)),
     Claim(
