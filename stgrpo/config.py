@@ -233,6 +233,7 @@ class Row(Frozen):
     cell: str | None = Field(default=None, description="null: known from the paper only, and shown where comparable")
     label: str
     reported: str | None = Field(default=None, description="its label in reported.csv, if that is another one")
+    baseline: str | None = Field(default=None, description="a cell of the same table that this one is compared with")
 
 
 class Average(Frozen):

@@ -124,6 +124,11 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def hashes(paths: Iterable[Path]) -> dict[str, str]:
+    """Hashes of files' content by their paths as given."""
+    return {str(path): sha256(path) for path in paths}
+
+
 def flush_tree(folder: Path) -> None:
     """Everything below a folder is on the disk when this returns; then the folder may be renamed into place."""
     for path in [*folder.rglob("*"), folder]:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from stgrpo.config import BENCHMARKS, METRICS, Cell, Experiment, Scale
+from stgrpo.config import BENCHMARKS, METRICS, Cell, Experiment, Scale, Table
 from stgrpo.errors import UserError, suggest
 
 
@@ -94,6 +94,7 @@ def _references(experiment: Experiment) -> Iterator[str]:
     for name, table in experiment.tables.items():
         where = f"tables.{name}"
         yield from _unknown(f"{where}.rows", "cell", [row.cell for row in table.rows if row.cell], experiment.cells)
+        yield from _baselines(where, table)
         strange = list(_unknown(f"{where}.columns", "benchmark", table.columns, experiment.benchmarks))
         yield from strange
         if not strange:
@@ -104,6 +105,22 @@ def _references(experiment: Experiment) -> Iterator[str]:
         yield from _unknown(f"figures.{name}.metric", "metric", [figure.metric], METRICS)
         cells = [cell for panel in figure.panels for cell in panel.cells]
         yield from _unknown(f"figures.{name}.panels", "cell", cells, experiment.cells)
+
+
+def _baselines(where: str, table: Table) -> Iterator[str]:
+    """A row is compared with another row's cell, for the table shows what it differs from."""
+    shown = [row.cell for row in table.rows if row.cell]
+    for row in table.rows:
+        if row.baseline is None:
+            continue
+        at = f"{where}.rows: '{row.label}'"
+        if row.cell is None:
+            yield f"{at}: baseline '{row.baseline}', but its numbers are the paper's alone; leave it out"
+        elif row.baseline == row.cell:
+            yield f"{at}: is its own baseline; name another cell of the table, or leave it out"
+        elif row.baseline not in shown:
+            others = [cell for cell in shown if cell != row.cell]
+            yield f"{at}: its baseline '{row.baseline}' is no cell of the table; {suggest(row.baseline, others)}"
 
 
 def _twice(where: str, names: Iterable[str]) -> Iterator[str]:

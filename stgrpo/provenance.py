@@ -1,9 +1,12 @@
 """Where a result comes from: the block that every JSON carries."""
 
+import hashlib
+import json
 import os
 import platform
 import socket
 import subprocess
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -12,15 +15,45 @@ from typing import Any
 
 from stgrpo import __version__
 
-_PACKAGES = ("torch", "transformers", "trl", "accelerate", "deepspeed", "decord", "pandas", "snakemake")
+_PACKAGES = (
+    *("torch", "transformers", "trl", "accelerate", "deepspeed", "peft", "decord", "numpy", "pandas", "scipy"),
+    *("statsmodels", "snakemake"),
+)
 _SLURM = ("SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_JOB_PARTITION", "SLURMD_NODENAME")
 COMMIT, DIRTY, IMAGE = "STGRPO_COMMIT", "STGRPO_DIRTY", "STGRPO_IMAGE"
 
 
-def provenance(spec: str, **more: Any) -> dict[str, Any]:
-    """Commit, spec hash, package versions, machine and time, with whatever else identifies the result."""
+_NOTHING: Mapping[str, str] = {}
+
+
+def provenance(
+    spec: str,
+    *,
+    seed: int | None = None,
+    device: str = "cpu",
+    data: Mapping[str, str] = _NOTHING,
+    inputs: Mapping[str, str] = _NOTHING,
+    outputs: Mapping[str, str] = _NOTHING,
+    **more: Any,
+) -> dict[str, Any]:
+    """Commit, image, package versions, machine and time, with whatever else identifies the result.
+
+    Args:
+        spec: hash of the spec that made it.
+        seed: of a cell's training.
+        device: that computed it.
+        data: `lock_hash` of every source that it was made from, by the source's name.
+        inputs: SHA-256 of the files that it was made from, by their paths from the root of the project.
+        outputs: SHA-256 of the files made, by their paths from where this block stands.
+        more: what only some results have, such as `resolved`, the spec in full.
+    """
     return {
         "spec": spec,
+        "seed": seed,
+        "device": device,
+        "data": dict(data),
+        "inputs": dict(inputs),
+        "outputs": dict(outputs),
         **more,
         "stgrpo": __version__,
         **commit(),
@@ -31,6 +64,12 @@ def provenance(spec: str, **more: Any) -> dict[str, Any]:
         "slurm": {name: os.environ[name] for name in _SLURM if name in os.environ},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def lock_hash(files: Iterable[Mapping[str, Any]]) -> str:
+    """Sixteen hexadecimal digits that stand for a source's files: the SHA-256 of their paths, sizes and SHA-256s."""
+    listed = sorted((file["path"], file["size"], file["sha256"]) for file in files)
+    return hashlib.sha256(json.dumps(listed, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
 @cache

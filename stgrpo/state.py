@@ -29,12 +29,12 @@ _GLANCE = 1.0  # seconds, in which somebody may merely look who works there
 _ELSEWHERE = {"commands", "data", "demo", "importance", "planning", "report"}  # what they made is an input, or nothing
 
 
-def job_key(spec: str, inputs: Iterable[str | Path]) -> str:
-    """Hash of the spec, of the input files' content and of the code that may decide a training or an evaluation."""
+def job_key(spec: str, inputs: Iterable[str]) -> str:
+    """Hash of the spec, of the input files' hashes and of the code that may decide a training or an evaluation."""
     digest = hashlib.sha256(spec.encode())
     code = [path for path in sorted(_CODE.rglob("*.py")) if path.relative_to(_CODE).parts[0] not in _ELSEWHERE]
-    for path in [*inputs, *code]:
-        digest.update(sha256(path).encode())
+    for found in [*inputs, *map(sha256, code)]:
+        digest.update(found.encode())
     return digest.hexdigest()[:16]
 
 

@@ -55,8 +55,10 @@ def clustered(
     covariance is statsmodels' sandwich, its quantiles are Student's with one degree less than there are clusters.
 
     Two ways add as Cameron, Gelbach and Miller (2011) have it, by video plus by seed minus by both, all three with the
-    small-sample factor of the fewer clusters: with a factor each, the error is 10 % too small where five seeds hardly
-    differ. It is never below either way alone. Degrees are Welch and Satterthwaite's, of the two parts.
+    small-sample factor of the fewer clusters: with a factor each, the variance is up to 15 % too small where videos and
+    seeds matter alike. It is never below either way alone. Degrees are Welch and Satterthwaite's, of the part by video
+    and of what the seeds add to it. Simulated with 5 seeds, 94 to 97 % of the intervals hold the truth, whichever part
+    is the larger one; where seeds matter most, 93 % do with 3 seeds and 88 % with 2.
 
     Args:
         values: (N,), of all seeds one after another.
@@ -116,17 +118,16 @@ def _variance(y, w, stratum, video, seed) -> tuple[float, float]:
         return float(share @ covariance @ share)
 
     by_video = of_sum(cov_cluster(fit, video))
-    videos, seeds = video.max(), seed.max()  # one less than there are
-    if seeds == 0:
-        return by_video, float(videos)
-    by_seed = of_sum(cov_cluster(fit, seed))
+    videos, seeds = float(video.max()), float(seed.max())  # one less than there are
+    if not seeds:
+        return by_video, videos
     fewer = min(videos, seeds) + 1
     factor = fewer / (fewer - 1) * (len(y) - 1) / (len(y) - len(share))
     both = factor * of_sum(cov_cluster_2groups(fit, video, seed, use_correction=False)[0])
-    if not by_video + by_seed:
-        return 0.0, float(videos)
-    degrees = (by_video + by_seed) ** 2 / (by_video**2 / videos + by_seed**2 / seeds)
-    return max(both, by_video, by_seed), degrees
+    variance = max(both, by_video, of_sum(cov_cluster(fit, seed)))
+    if not variance:
+        return 0.0, videos
+    return variance, variance**2 / (by_video**2 / videos + (variance - by_video) ** 2 / seeds)
 
 
 def _estimate(value: float, error: float, degrees: float, sizes: tuple[int, int, int]) -> Estimate:

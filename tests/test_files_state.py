@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stgrpo.errors import UserError
-from stgrpo.files import read_json, read_records, replacing, write_json, write_records, write_text
+from stgrpo.files import hashes, read_json, read_records, replacing, write_json, write_records, write_text
 from stgrpo.records import Question, SetAside
 from stgrpo.state import job_key, prune, state_folder, whole_lines
 
@@ -271,7 +271,7 @@ def test_a_pruned_folder_holds_nothing_but_its_lock(tmp_path: Path):
 
 def test_a_job_s_key_is_stable_and_short(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"content")
-    found = {job_key("spec", [tmp_path / "a"]) for _ in range(2)}
+    found = {job_key("spec", hashes([tmp_path / "a"]).values()) for _ in range(2)}
     assert len(found) == 1
     assert len(found.pop()) == 16
 
@@ -279,11 +279,11 @@ def test_a_job_s_key_is_stable_and_short(tmp_path: Path):
 def test_a_job_s_key_follows_spec_and_content_and_no_path(tmp_path: Path):
     for name, content in (("a", b"content"), ("same", b"content"), ("other", b"contend")):
         (tmp_path / name).write_bytes(content)
-    key = job_key("spec", [tmp_path / "a"])
-    assert job_key("spec", [tmp_path / "same"]) == key
-    assert job_key("spec", [tmp_path / "other"]) != key
+    key = job_key("spec", hashes([tmp_path / "a"]).values())
+    assert job_key("spec", hashes([tmp_path / "same"]).values()) == key
+    assert job_key("spec", hashes([tmp_path / "other"]).values()) != key
     assert job_key("spec", []) != key
-    assert job_key("spec2", [tmp_path / "a"]) != key
+    assert job_key("spec2", hashes([tmp_path / "a"]).values()) != key
 
 
 def test_a_job_s_key_follows_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -25,5 +25,5 @@ def run(args: Namespace) -> None:
 
     spec = WorldSpec.parse(args.spec)
     WRITERS[spec.source](args.hub, spec.corpus)
-    write_json(args.provenance, provenance(spec.hash()))
+    write_json(args.provenance, provenance(spec.hash(), seed=spec.corpus.seed, resolved=spec.model_dump(mode="json")))
     print(f"{args.hub}: {spec.corpus.videos} videos for {spec.source}")

@@ -7,8 +7,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stgrpo.answers import extract
-from stgrpo.commands import add_spec, add_threads, made_by, model_files, origin_of
-from stgrpo.files import read_records, write_json, write_records
+from stgrpo.commands import MADE_BY, add_spec, add_threads, data_of, device_name, made_by, model_files, origin_of
+from stgrpo.files import hashes, read_records, sha256, write_json, write_records
 from stgrpo.provenance import provenance
 from stgrpo.records import Question
 from stgrpo.specs import EvalSpec
@@ -36,15 +36,26 @@ def run(args: Namespace) -> None:
     torch.set_num_threads(args.threads)
     spec = EvalSpec.parse(args.spec)
     asked = [(path.stem, question) for path in args.questions for question in read_records(path, Question)]
-    made_by(args.policy, spec.policy)
-    key = job_key(spec.canonical(), [*args.questions, *model_files(args.policy)])
+    made = made_by(args.policy, spec.policy)
+    inputs = hashes([*args.questions, *model_files(args.policy)])
+    key = job_key(spec.canonical(), inputs.values())
     with state_folder(args.state, key) as state:
         history = state / "predictions.jsonl"
         policy = load_policy(args.policy, torch.bfloat16 if spec.precision == "bf16" else torch.float32)
         policy.model.eval()
         predictions = answer_all(spec, policy, asked, history, args.rows)
         write_records(args.out, predictions)
-        write_json(origin_of(args.out), provenance(spec.hash(), rows=args.rows))
+        origin = provenance(
+            spec.hash(),
+            seed=made.get("seed"),
+            device=device_name(),
+            data=data_of(*map(origin_of, args.questions), args.policy / MADE_BY),
+            inputs=inputs,
+            outputs={args.out.name: sha256(args.out)},
+            resolved=spec.model_dump(mode="json"),
+            rows=args.rows,
+        )
+        write_json(origin_of(args.out), origin)
         prune(state)
     unparsed = sum(extract(p.text) is None for p in predictions)
     print(f"{args.out}: {len(predictions)} answers, {unparsed} without an answer tag")

@@ -7,8 +7,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stgrpo.benchmarks.grading import grade, scores
-from stgrpo.commands import MADE_BY, origin_of
-from stgrpo.files import read_json, read_records, write_json, write_records
+from stgrpo.commands import MADE_BY, data_of, origin_of
+from stgrpo.files import hashes, read_json, read_records, sha256, write_json, write_records
 from stgrpo.provenance import provenance
 from stgrpo.records import Prediction, Question
 
@@ -32,6 +32,13 @@ def run(args: Namespace) -> None:
     graded = grade(questions, predictions, frozenset(args.specs))
     found = scores(questions, predictions, graded)
     write_records(args.graded, graded)
+    origin = provenance(
+        ",".join(args.specs),
+        seed=args.seed,
+        data=data_of(*map(origin_of, args.predictions)),
+        inputs=hashes([*args.predictions, *args.questions]),
+        outputs={args.graded.name: sha256(args.graded)},
+    )
     write_json(
         args.out,
         {
@@ -40,7 +47,7 @@ def run(args: Namespace) -> None:
             "scores": [score.to_row() for score in found],
             "weights": read_json(args.policy / MADE_BY)["provenance"],
             "evaluations": {path.stem: read_json(origin_of(path)) for path in args.predictions},
-            "provenance": provenance(",".join(args.specs), seed=args.seed),
+            "provenance": origin,
         },
     )
     for score in found:

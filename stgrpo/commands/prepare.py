@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stgrpo.benchmarks import BENCHMARKS, perceptiontest
-from stgrpo.commands import add_spec, origin_of
+from stgrpo.commands import add_spec, data_of, origin_of
 from stgrpo.data import video_r1
 from stgrpo.errors import UserError, VideoError
-from stgrpo.files import replacing, write_json, write_records
+from stgrpo.files import replacing, sha256, write_json, write_records
 from stgrpo.progress import Progress
 from stgrpo.provenance import provenance
 from stgrpo.records import Question, SetAside
@@ -57,7 +57,10 @@ def prepare(spec: PrepareSpec, source: Path, out: Path, set_aside: Path, apart_f
             f"stand in {set_aside}; fetch the source again (snakemake TARGET -R fetch)"
         )
     write_records(out, questions)
-    write_json(origin_of(out), provenance(spec.hash()))
+    data = data_of(*(folder.with_name(f"{folder.name}.json") for folder in (source, apart_from) if folder))
+    made = {path.name: sha256(path) for path in (out, set_aside)}
+    origin = provenance(spec.hash(), data=data, outputs=made, resolved=spec.model_dump(mode="json"))
+    write_json(origin_of(out), origin)
     print(f"{out}: {len(questions)} questions, {len(aside)} rows set aside ({set_aside.name})")
 
 

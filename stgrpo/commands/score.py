@@ -7,8 +7,8 @@ from argparse import ArgumentParser, Namespace
 from itertools import groupby
 from pathlib import Path
 
-from stgrpo.commands import add_spec, add_threads, origin_of
-from stgrpo.files import read_records, replacing, write_json
+from stgrpo.commands import MADE_BY, add_spec, add_threads, data_of, device_name, model_files, origin_of
+from stgrpo.files import hashes, read_records, replacing, sha256, write_json
 from stgrpo.progress import Progress
 from stgrpo.provenance import provenance
 from stgrpo.records import FrameScores, Question
@@ -43,5 +43,13 @@ def run(args: Namespace) -> None:
             progress.update(len(asked))
     with replacing(args.out) as temporary:
         pd.DataFrame([scored.to_row() for scored in found]).to_parquet(temporary, index=False)
-    write_json(origin_of(args.out), provenance(spec.hash()))
+    origin = provenance(
+        spec.hash(),
+        device=device_name(),
+        data=data_of(origin_of(args.questions), args.scorer / MADE_BY),
+        inputs=hashes([args.questions, *model_files(args.scorer)]),
+        outputs={args.out.name: sha256(args.out)},
+        resolved=spec.model_dump(mode="json"),
+    )
+    write_json(origin_of(args.out), origin)
     print(f"{args.out}: {len(found)} questions scored")

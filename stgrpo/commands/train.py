@@ -20,17 +20,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stgrpo.commands import MADE_BY, add_spec, add_threads, made_by, model_files, out_of_space
+from stgrpo.commands import (
+    MADE_BY,
+    add_spec,
+    add_threads,
+    data_of,
+    device_name,
+    made_by,
+    model_files,
+    origin_of,
+    out_of_space,
+)
 from stgrpo.errors import UserError
-from stgrpo.files import flush_tree, read_json, read_records, replacing, sha256, write_json
+from stgrpo.files import flush_tree, hashes, read_json, read_records, replacing, sha256, write_json
 from stgrpo.provenance import provenance
 from stgrpo.records import Question
 from stgrpo.rl.attempts import Attempts, FullDisk, leave_word
 from stgrpo.rl.budget import Budget, process_start
 from stgrpo.rl.checkpoints import (
-    GROUPS,
-    METRICS,
-    ROLLOUTS,
+    HISTORY,
     check_layout,
     checkpoint_of,
     cut_history,
@@ -88,8 +96,8 @@ def _lead(spec: TrainSpec, args: Namespace, start: Callable[[Path | None], None]
     """Everything but the work of the ranks, which `start` lets go on from a checkpoint."""
     how = layout(args.nodes * args.processes, _deepspeed(args.deepspeed, args.nodes * args.processes))
     made_by(args.policy, spec.policy)
-    inputs = [path for path in (args.questions, args.scores, *model_files(args.policy)) if path]
-    key = job_key(spec.canonical(), inputs)
+    inputs = hashes(path for path in (args.questions, args.scores, *model_files(args.policy)) if path)
+    key = job_key(spec.canonical(), inputs.values())
     with state_folder(args.state, key) as state, _full_disk_told(state):
         if _done_by_this_job(args.out / "train.json", key):
             prune(state)
@@ -110,7 +118,7 @@ def _lead(spec: TrainSpec, args: Namespace, start: Callable[[Path | None], None]
             if done < spec.steps:
                 attempts.out_of_time()
                 _say_goodbye(args.minutes, done, spec.steps, done - step_of(checkpoint))
-            _publish(spec, state, args, _provenance(spec, args, key, how, attempts))
+            _publish(spec, state, args, _provenance(spec, args, inputs, key, how, attempts))
         prune(state)
     print(f"wrote {args.out}/model and train.json after {spec.steps} steps")
 
@@ -158,11 +166,22 @@ def _log(out: Path) -> str | None:
     return None
 
 
-def _provenance(spec: TrainSpec, args: Namespace, key: str, how: str, attempts: Attempts) -> dict[str, Any]:
+def _provenance(
+    spec: TrainSpec, args: Namespace, inputs: Mapping[str, str], key: str, how: str, attempts: Attempts
+) -> dict[str, Any]:
     runtime = {"micro_rows": args.micro_rows, "save_steps": args.save_steps, "threads": args.threads}
     runtime |= {"nodes": args.nodes, "processes": args.processes, "ranks": how}
-    told = {"seed": spec.seed, "key": key, "device": _device(), "runtime": runtime, "attempts": attempts.finished()}
-    return provenance(spec.hash(), **told)
+    return provenance(
+        spec.hash(),
+        seed=spec.seed,
+        device=device_name(),
+        data=data_of(origin_of(args.questions), args.policy / MADE_BY),
+        inputs=inputs,
+        outputs={name: sha256(args.state / name) for name in HISTORY},
+        key=key,
+        runtime=runtime,
+        attempts=attempts.finished(),
+    )
 
 
 def _deepspeed(path: Path | None, ranks: int) -> dict[str, Any] | None:
@@ -225,12 +244,6 @@ def _is_full(folder: Path) -> bool:
     return False
 
 
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def _scores(path: Path, questions: Sequence[Question]) -> Mapping[str, Sequence[float]]:
     """Scores by question.
 
@@ -261,7 +274,7 @@ def _publish(spec: TrainSpec, state: Path, args: Namespace, block: dict[str, Any
     flush_tree(state / "model")
     shutil.rmtree(out / "model", ignore_errors=True)
     (state / "model").rename(out / "model")
-    for name in (METRICS, ROLLOUTS, GROUPS):
+    for name in HISTORY:
         with replacing(out / name) as temporary:
             shutil.copyfile(state / name, temporary)
     write_json(out / "train.json", made)

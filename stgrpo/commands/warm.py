@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stgrpo.commands import MADE_BY, add_spec, add_threads
-from stgrpo.files import flush_tree, write_json
+from stgrpo.commands import MADE_BY, add_spec, add_threads, model_files
+from stgrpo.files import flush_tree, sha256, write_json
 from stgrpo.provenance import provenance
 from stgrpo.specs import WarmPolicySpec, WarmScorerSpec
 
@@ -37,7 +37,9 @@ def run(args: Namespace) -> None:
     for point in make(spec, unfinished):
         curve.append(point)
         print(", ".join(f"{name} {value:.3f}" for name, value in point.items()), flush=True)
-    block = {"spec": spec.model_dump(), "curve": curve, "provenance": provenance(spec.hash())}
+    made = {file.name: sha256(file) for file in model_files(unfinished)}
+    origin = provenance(spec.hash(), seed=spec.warm.seed, device="cpu", outputs=made)
+    block = {"spec": spec.model_dump(), "curve": curve, "provenance": origin}
     write_json(unfinished / MADE_BY, block)
     flush_tree(unfinished)
     shutil.rmtree(args.out, ignore_errors=True)

@@ -17,6 +17,7 @@ from stgrpo.records import Group, Rollout
 from stgrpo.state import whole_lines
 
 METRICS, ROLLOUTS, GROUPS = "train.jsonl", "rollouts.jsonl", "groups.jsonl"
+HISTORY = (METRICS, ROLLOUTS, GROUPS)  # what grows with the steps and is published
 _RECORDS = {ROLLOUTS: Rollout, GROUPS: Group}  # what is kept of a step, beside its line of metrics
 _COMPLETE = "complete.json"
 _OF_A_MODEL = {".safetensors", ".json", ".jinja", ".txt"}  # weights, configuration, tokenizer

@@ -31,6 +31,7 @@ rule figure:
     output:
         pdf="results/<scale>/{figure}.pdf",
         png="results/<scale>/{figure}.png",
+        provenance="results/<scale>/{figure}.provenance.json",
     log:
         "results/<scale>/logs/{figure}.log",
     localrule: True
