@@ -39,3 +39,11 @@ def experiment(scale: str = "demo") -> Experiment:
     import yaml
 
     return load_experiment({**yaml.safe_load((ROOT / "config.yaml").read_text()), "scale": scale})
+
+
+def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    """Snakemake as it is typed in a clone."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        ["snakemake", *words], cwd=folder, capture_output=True, text=True, timeout=600, check=False, env=environment
+    )

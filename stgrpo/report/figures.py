@@ -104,7 +104,7 @@ def add_bands(axis: Any, bands: Sequence[tuple[np.ndarray, np.ndarray, str]]) ->
     axis.set(xlim=axis.get_xlim(), ylim=axis.get_ylim())
     for steps, runs, colour in bands:
         if len(runs) > 1:
-            axis.fill_between(steps, *band(runs), color=colour, alpha=0.18, linewidth=0)
+            axis.fill_between(steps, *band(runs), color=colour, alpha=0.14, linewidth=0)
 
 
 @contextmanager
