@@ -3,17 +3,23 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, TypeVar
+from unicodedata import category
 
 from stgrpo.errors import UserError
 from stgrpo.records import Record
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
+
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
 
 @contextmanager
@@ -68,6 +74,17 @@ def write_records(path: str | Path, records: Iterable[Record]) -> None:
 def line(record: Record) -> str:
     """One record as one line."""
     return json.dumps(record.to_row(), ensure_ascii=False) + "\n"
+
+
+def inert_cell(value: object) -> str:
+    """A cell of a CSV as no spreadsheet takes for a formula: OWASP's leading apostrophe, unless it is a number.
+
+    Blanks and what has no width do not count, for a spreadsheet may drop them.
+    """
+    text = str(value)
+    bare = "".join(dropwhile(lambda c: c.isspace() or category(c) in ("Cc", "Cf"), text))
+    is_formula = bare.startswith(_FORMULA) and not _NUMBER.fullmatch(text)
+    return f"'{text}" if is_formula or text.startswith(("\t", "\r", "\n")) else text
 
 
 def read_json(path: str | Path) -> Any:

@@ -12,7 +12,7 @@ from stgrpo.benchmarks import BENCHMARKS, perceptiontest
 from stgrpo.commands import add_spec, data_of, origin_of
 from stgrpo.data import video_r1
 from stgrpo.errors import UserError, VideoError
-from stgrpo.files import replacing, sha256, write_json, write_records
+from stgrpo.files import inert_cell, replacing, sha256, write_json, write_records
 from stgrpo.progress import Progress
 from stgrpo.provenance import provenance
 from stgrpo.records import Question, SetAside
@@ -106,4 +106,4 @@ def _write_aside(path: Path, aside: list[SetAside]) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
         writer.writerow(("row", "reason"))
-        writer.writerows((row.row, row.reason) for row in aside)
+        writer.writerows((inert_cell(row.row), inert_cell(row.reason)) for row in aside)

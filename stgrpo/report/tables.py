@@ -1,120 +1,33 @@
-"""One table as LaTeX for people and as CSV, one line a number, for programs."""
+"""One table as LaTeX for people: scores with their errors, and the rows' differences with what is resolved."""
 
-import csv
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
-from io import StringIO
-from statistics import mean
 
 from stgrpo.config import Row
+from stgrpo.report.comparisons import Answers, Comparison, comparisons, scores
 from stgrpo.report.contents import Column, TableSpec
-from stgrpo.report.reported import Reported, compared_with, printed
+from stgrpo.report.latex import escape, label
+from stgrpo.report.reported import Reported, printed
+from stgrpo.statistics import Estimate
 
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "±": r"$\pm$",
-    "†": r"$^\dagger$",
-}
-CSV_COLUMNS: tuple[str, ...] = (
-    "table",
-    "scale",
-    "row",
-    "column",
-    "cell",
-    "seed",
-    "value",
-    "standard_error",
-    "n",
-    "reported",
-    "delta",
-    "spec",
-    "trained",
-    "commit",
-    "image",
-)
 _NOTHING: Reported = {}
+_Scores = Mapping[tuple[str, str], Estimate]  # by cell and the column's name
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One benchmark's score of one cell and seed; where it comes from.
-
-    Attributes:
-        spec: hash of the EvalSpec.
-        trained: hash of the spec of the weights.
-        commit: of the code that trained.
-        image: SHA-256 of the image that answered, empty without one.
-    """
-
-    cell: str
-    seed: int
-    benchmark: str
-    value: float
-    standard_error: float
-    n: int
-    spec: str
-    trained: str
-    commit: str
-    image: str = ""
-
-
-def to_csv(table: TableSpec, measured: Sequence[Measured], reported: Reported = _NOTHING) -> str:
-    """One line a number; `delta` is ours minus the paper's (`compared_with`). A row of the paper alone has no `value`.
-
-    Where numbers are not comparable with the paper's, none of them are given, and `reported` and `delta` stay empty.
-    """
-    out = StringIO()
-    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in table.rows:
-        for column in table.columns:
-            theirs, held = printed(reported, row, column), compared_with(reported, row, column)
-            where = {"table": table.name, "scale": table.scale, "row": row.label, "column": column.name}
-            if row.cell is None and theirs:
-                writer.writerow({**where, "reported": theirs})
-            for m in _numbers(measured, row, column):
-                writer.writerow(
-                    {
-                        **where,
-                        "cell": m.cell,
-                        "seed": m.seed,
-                        "value": f"{m.value:.4f}",
-                        "standard_error": f"{m.standard_error:.4f}",
-                        "n": m.n,
-                        "reported": theirs or "",
-                        "delta": "" if held is None else f"{m.value - held:.4f}",
-                        "spec": m.spec,
-                        "trained": m.trained,
-                        "commit": m.commit,
-                        "image": m.image,
-                    }
-                )
-    return out.getvalue()
-
-
-def to_latex(table: TableSpec, measured: Sequence[Measured], reported: Reported = _NOTHING) -> str:
+def to_latex(table: TableSpec, graded: Answers, reported: Reported = _NOTHING) -> str:
     """A booktabs table to \\input, as wide as the text (booktabs, graphicx); the first line names the scale.
 
     At a comparable scale the paper's numbers stand beside ours, in parentheses, and the best of ours in a column is
-    bold; elsewhere no method is shown as the better one.
+    bold; elsewhere no method is shown as the better one. Below stand the differences of the rows that have a baseline.
     """
+    found, compared = scores(table, graded), comparisons(table, graded)
+    note = _note(table, found, compared, reported)
     lines = [
-        f"% scale: {table.scale}",
+        f"% scale: {escape(table.scale)}",
         r"\begin{table*}",
         r"\centering",
-        rf"\caption{{{escape(table.caption)} {escape(_note(table, measured, reported))}}}",
-        rf"\label{{tab:{table.name}}}",
+        rf"\caption{{{escape(table.caption)} {escape(note)}}}",
+        rf"\label{{tab:{label(table.name)}}}",
         r"\medskip",
         r"\resizebox{\linewidth}{!}{%",
         rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
@@ -122,33 +35,24 @@ def to_latex(table: TableSpec, measured: Sequence[Measured], reported: Reported 
         " & ".join(["Method", *(escape(column.title) for column in table.columns)]) + r" \\",
         r"\midrule",
     ]
-    best = [_best(table, measured, column) for column in table.columns]
+    best = [_best(table, found, column) for column in table.columns]
     for row in table.rows:
-        label = row.label if row.cell else f"{row.label}†"
-        numbers = [_number(measured, reported, row, c, b) for c, b in zip(table.columns, best, strict=True)]
-        lines.append(" & ".join([escape(label), *numbers]) + r" \\")
+        name = row.label if row.cell else f"{row.label}†"
+        numbers = [_number(found, reported, row, c, b) for c, b in zip(table.columns, best, strict=True)]
+        lines.append(" & ".join([escape(name), *numbers]) + r" \\")
+    lines += [r"\midrule"] if compared else []
+    for start in range(0, len(compared), len(table.columns)):  # a row's comparisons, in the order of the columns
+        row = compared[start : start + len(table.columns)]
+        name = f"{row[0].row.label} − {row[0].baseline.label}"
+        lines.append(" & ".join([escape(name), *(_difference(c.estimate) for c in row)]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}}", r"\end{table*}"]
     return "\n".join(lines) + "\n"
 
 
-def escape(text: str) -> str:
-    """Text that LaTeX prints as it stands."""
-    return "".join(_SPECIAL.get(letter, letter) for letter in text)
-
-
-def _note(table: TableSpec, measured: Sequence[Measured], reported: Reported) -> str:
-    seeds = len({m.seed for m in measured})
-    first = next(row for row in table.rows if row.cell)
-    sizes = {column.title: _numbers(measured, first, column)[0].n for column in table.columns}
-    singles = [column.title for column in table.columns if len(column.over) == 1]
-    parts = [
-        "Percent, ± standard error of one evaluation",
-        *(["in parentheses what the paper prints, its averages too, while ours are recomputed"] if reported else []),
-        f"mean over {seeds} seeds" if seeds > 1 else "one seed",
-        "questions: " + ", ".join(f"{title} {sizes[title]}" for title in singles),
-        *(f"{c.title}: unweighted mean of {len(c.over)} columns" for c in table.columns if len(c.over) > 1),
-    ]
-    note = "; ".join(parts) + "."
+def _note(table: TableSpec, found: _Scores, compared: Sequence[Comparison], reported: Reported) -> str:
+    note = f"{'; '.join(_measures(table, found, compared, reported))}."
+    if compared:
+        note += f" {_resolved(table, compared)}"
     if any(row.cell is None for row in table.rows):
         note += " † Not examined here: the paper's numbers alone."
     if table.omitted:
@@ -159,48 +63,72 @@ def _note(table: TableSpec, measured: Sequence[Measured], reported: Reported) ->
     return note
 
 
-def _best(table: TableSpec, measured: Sequence[Measured], column: Column) -> float | None:
+def _measures(table: TableSpec, found: _Scores, compared: Sequence[Comparison], reported: Reported) -> list[str]:
+    """What the numbers are, and from what."""
+    first = next(row.cell for row in table.rows if row.cell)
+    seeds = max(estimate.seeds for estimate in found.values())
+    singles = [column for column in table.columns if len(column.over) == 1]
+    sizes = [(column.title, found[first, column.name]) for column in singles]
+    ways = "by video and seed" if seeds > 1 else "by video"
+    return [
+        f"Percent, ± standard error clustered {ways}",
+        *(["in parentheses what the paper prints, its averages too, while ours are recomputed"] if reported else []),
+        f"mean over {seeds} seeds" if seeds > 1 else "one seed, so no error tells of another training",
+        *(["below, differences on the same questions with 95 % intervals"] if compared else []),
+        "questions (videos): " + ", ".join(f"{title} {size.n} ({size.clusters})" for title, size in sizes),
+        *(f"{c.title}: unweighted mean of {len(c.over)} columns" for c in table.columns if len(c.over) > 1),
+    ]
+
+
+def _resolved(table: TableSpec, compared: Sequence[Comparison]) -> str:
+    """How many differences there are, how many chance would give, and which means tell nothing."""
+    count = sum(c.estimate.resolved for c in compared)
+    said = [
+        f"Of {len(compared)} differences {count or 'none'} {'are' if count > 1 else 'is'} resolved (*: the interval "
+        f"leaves out 0); chance alone would give {len(compared) / 20:.1f}."
+    ]
+    for column in [column for column in table.columns if len(column.over) > 1]:
+        of_mean = [c for c in compared if c.column == column]
+        names = [f"{c.row.label} − {c.baseline.label}" for c in of_mean if not c.estimate.resolved]
+        which = "every one" if len(names) == len(of_mean) else ", ".join(names)
+        said.append(f"Not resolved on {column.title}: {which or 'none'}.")
+    return " ".join(said)
+
+
+def _best(table: TableSpec, found: _Scores, column: Column) -> str | None:
     if not table.comparable:
         return None
-    return max(_shown(_numbers(measured, row, column)) for row in table.rows if row.cell)
+    return max((_shown(found[row.cell, column.name].value) for row in table.rows if row.cell), key=Decimal)
 
 
-def _number(measured: Sequence[Measured], reported: Reported, row: Row, column: Column, best: float | None) -> str:
+def _number(found: _Scores, reported: Reported, row: Row, column: Column, best: str | None) -> str:
     """Ours with its error, then the paper's; a dash where there is neither."""
-    shown = []
-    if numbers := _numbers(measured, row, column):
-        value, error = _shown(numbers), mean(m.standard_error for m in numbers)
-        text = rf"\textbf{{{value:.1f}}}" if value == best else f"{value:.1f}"
-        shown.append(rf"{text} {{\scriptsize$\pm${error:.1f}}}")
+    parts = []
+    if row.cell:
+        estimate = found[row.cell, column.name]
+        value = _shown(estimate.value)
+        parts.append(rf"\textbf{{{value}}}" if value == best else value)
+        if estimate.error is not None:
+            parts.append(rf"{{\scriptsize$\pm${_shown(estimate.error)}}}")
     if theirs := printed(reported, row, column):
-        shown.append(rf"{{\scriptsize({theirs})}}")
-    return " ".join(shown) or "--"
+        parts.append(rf"{{\scriptsize({theirs})}}")
+    return " ".join(parts) or "--"
 
 
-def _shown(numbers: Sequence[Measured]) -> float:
-    """Mean over the seeds, as printed: one decimal, half up."""
-    exact = Decimal(repr(mean(m.value for m in numbers)))
-    return float(exact.quantize(Decimal("0.1"), ROUND_HALF_UP))
+def _difference(estimate: Estimate) -> str:
+    value = _signed(estimate.value) + ("$^{*}$" if estimate.resolved else "")
+    if estimate.low is None or estimate.high is None:
+        return value
+    return rf"{value} {{\scriptsize{{[}}{_signed(estimate.low)}, {_signed(estimate.high)}{{]}}}}"
 
 
-def _numbers(measured: Sequence[Measured], row: Row, column: Column) -> list[Measured]:
-    """The numbers of a row's cell in a column, one a seed."""
-    return list(_means([m for m in measured if m.cell == row.cell and m.benchmark in column.over], column))
+def _signed(share: float) -> str:
+    text = _shown(share)
+    return f"$-${text[1:]}" if text.startswith("-") else f"+{text}" if text != "0.0" else text
 
 
-def _means(found: Sequence[Measured], column: Column) -> Iterator[Measured]:
-    """The mean over a column's benchmarks of each seed; benchmarks have no question in common, so errors add up."""
-    for seed in sorted({m.seed for m in found}):
-        parts = [m for m in found if m.seed == seed]
-        yield Measured(
-            cell=parts[0].cell,
-            seed=seed,
-            benchmark=column.name,
-            value=mean(m.value for m in parts),
-            standard_error=math.hypot(*(m.standard_error for m in parts)) / len(parts),
-            n=sum(m.n for m in parts),
-            spec=parts[0].spec,
-            trained=parts[0].trained,
-            commit=parts[0].commit,
-            image=parts[0].image,
-        )
+def _shown(share: float) -> str:
+    """Percent as printed: one decimal, half up."""
+    exact = Decimal(repr(round(100 * share, 9)))  # 0.5665 times 100 is 56.65, not what floats make of it
+    text = str(exact.quantize(Decimal("0.1"), ROUND_HALF_UP))
+    return "0.0" if text == "-0.0" else text

@@ -242,9 +242,9 @@ def runs():
     return contents.runs_of(EXPERIMENT, EXPERIMENT.active.cells)
 
 
-def metrics_of_table(wildcards):
+def files_of_table(wildcards, name):
     return [
-        f"results/<scale>/cells/{run}/metrics.json"
+        f"results/<scale>/cells/{run}/{name}"
         for run in contents.table_spec(EXPERIMENT, wildcards.table).specs
     ]
 

@@ -6,7 +6,8 @@
 rule tabulate:
     """Make one table of the active scale."""
     input:
-        metrics=metrics_of_table,
+        metrics=lambda wildcards: files_of_table(wildcards, "metrics.json"),
+        graded=lambda wildcards: files_of_table(wildcards, "graded.jsonl"),
         reported=REPORTED_TABLE if EXPERIMENT.active.comparable else [],
     output:
         tex="results/<scale>/{table}.tex",
@@ -21,7 +22,8 @@ rule tabulate:
         ),
     shell:
         "python -m stgrpo tabulate --spec {params.spec:q} --metrics {input.metrics:q}"
-        " {params.reported:q} --tex {output.tex:q} --csv {output.csv:q} > {log:q} 2>&1"
+        " --graded {input.graded:q} {params.reported:q}"
+        " --tex {output.tex:q} --csv {output.csv:q} > {log:q} 2>&1"
 
 
 rule figure:
