@@ -3,10 +3,11 @@
 from stgrpo import specs
 from stgrpo.config import Experiment
 from stgrpo.report.contents import FigureSpec, TableSpec, eval_hashes, figure_spec, runs_of, table_spec
-from stgrpo.rules import FrameRule, Frozen
+from stgrpo.rules import FrameRule
+from stgrpo.specs import Spec
 
 
-class ReportSpec(Frozen):
+class ReportSpec(Spec):
     """The report of the active scale.
 
     Attributes:
@@ -41,6 +42,26 @@ class ReportSpec(Frozen):
     side_by_side: list[str]
     questions: int
     videos: int
+
+    @property
+    def files_of_questions(self) -> list[str]:
+        """`train`, if anything is trained, and the benchmarks."""
+        return ["train", *self.benchmarks] if self.trained else list(self.benchmarks)
+
+    def inputs(self, folder: str) -> dict[str, list[str]]:
+        """What the page is made from, by kind, below the folder of the scale's results.
+
+        What Snakemake measured of the jobs is shown too, but may not be there.
+        """
+        evaluated = ["metrics.json", "graded.jsonl", *(f"eval/{part}.jsonl" for part in self.parts)]
+        trained = ["train.json", "train.jsonl", "rollouts.jsonl", "groups.jsonl"]
+        forms = ["jsonl", "aside.csv", "provenance.json"]
+        return {
+            "evaluated": [f"{folder}/cells/{run}/{name}" for run in self.evaluated for name in evaluated],
+            "trained": [f"{folder}/cells/{run}/{name}" for run in self.trained for name in trained],
+            "questions": [f"{folder}/questions/{name}.{form}" for name in self.files_of_questions for form in forms],
+            "scores": [f"{folder}/scores/train.parquet"] if self.by_importance else [],
+        }
 
 
 def report_spec(experiment: Experiment) -> ReportSpec:

@@ -6,15 +6,11 @@
 rule report:
     """Show the active scale's results on one page."""
     input:
-        unpack(runs_of_report),
-        questions=collect(
-            "results/<scale>/questions/{name}.{form}",
-            name=[*(["train"] if TRAINED else []), *examined()],
-            form=["jsonl", "aside.csv", "provenance.json"],
-        ),
+        unpack(inputs_of_report),
         reported=REPORTED_TABLE,
     output:
-        "results/<scale>/report.html",
+        page="results/<scale>/report.html",
+        provenance="results/<scale>/report.provenance.json",
     log:
         "results/<scale>/logs/report.log",
     localrule: True
@@ -23,4 +19,4 @@ rule report:
         results=f"results/{EXPERIMENT.scale}",
     shell:
         "python -m stgrpo report --spec {params.spec:q} --results {params.results:q}"
-        " --reported {input.reported:q} --out {output:q} > {log:q} 2>&1"
+        " --reported {input.reported:q} --out {output.page:q} > {log:q} 2>&1"
