@@ -29,6 +29,7 @@ VERBS = {
     "grade": "score a cell's answers",
     "tabulate": "make a table from the cells' scores",
     "figure": "draw a figure from the trainings' metrics",
+    "report": "make the page that shows what a scale's cells left",
     "publish": "put the active scale's results at the top of results/",
     "schema": "write the JSON schema of config.yaml",
     "plan": "show what is done, running, stale or missing, and what the rest costs",

@@ -22,6 +22,8 @@ Verdict = Literal["rounded", "truncated", "does not follow"]
 _TENTH = Decimal("0.1")
 _FEWEST = 2  # columns of a mean
 _NORMAL = 1.96  # standard errors of a 95 % interval
+SPREADS = (0.02, 0.05, 0.1, 0.2, 0.5)  # of the cosines inside a segment, for which Eq. 5 is looked at
+COUNTS = (2, 6)  # frames of an importance variant, at least and at most
 BASELINES = {  # of a table's other rows the first row
     "table1": {"+ GRPO": "Qwen2.5-VL-7B", "+ ST-GRPO": "+ GRPO"},
     "table3": {"ST-GRPO": "GRPO", "Dr.GRPO": "GRPO", "ST-Dr.GRPO": "Dr.GRPO"},

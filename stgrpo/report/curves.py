@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stgrpo.report.figures import add_bands, smoothed
-from stgrpo.report.svg import drawing, line_style, to_svg
+from stgrpo.report.svg import NAMESPACE, drawing, line_style, to_svg
 
 METRICS = {  # column of train.jsonl -> what it is
     "reward": "reward of an answer",
@@ -52,9 +52,8 @@ def swatches(cells: Sequence[str]) -> dict[str, str]:
     for position, cell in enumerate(cells):
         style = line_style(position)
         stroke = f'stroke="{style["color"]}" stroke-width="2" stroke-dasharray="{_DASHED[style["linestyle"]]}"'
-        found[cell] = (
-            f'<svg viewBox="0 0 28 8" width="28" height="8" aria-hidden="true"><path d="M0 4h28" {stroke} /></svg>'
-        )
+        line = f'<path d="M0 4h28" {stroke} />'
+        found[cell] = f'<svg xmlns="{NAMESPACE}" viewBox="0 0 28 8" width="28" height="8">{line}</svg>'
     return found
 
 

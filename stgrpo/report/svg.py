@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Any
 from xml.etree import ElementTree
 
-_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+NAMESPACE, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _FONTS = "'DejaVu Sans', Verdana, sans-serif"  # about equally wide
 _COORDINATES, _LONG = {"d", "x", "y", "transform"}, re.compile(r"-?\d+\.\d{3,}")  # points; two decimals are enough
 _REFERENCE = re.compile(r"(?<=url\(#)[^)]+")
@@ -62,7 +62,7 @@ def to_svg(figure: Any, name: str, title: str) -> str:
     width = root.attrib.pop("width")
     del root.attrib["height"]
     style = f"max-width: {width}; width: 100%; stroke-linejoin: round; font-family: {_FONTS}"
-    root.attrib |= {"xmlns": _SVG, "role": "img", "aria-label": title, "style": style}
+    root.attrib |= {"xmlns": NAMESPACE, "role": "img", "aria-label": title, "style": style}
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -71,13 +71,13 @@ def _keep_to_itself(root: ElementTree.Element, name: str) -> None:
     so does the font of every text for that of the drawing; coordinates are rounded."""
     link = f"{{{_XLINK}}}href"
     for parent in list(root.iter()):
-        for child in parent.findall(f"{{{_SVG}}}style"):
+        for child in parent.findall(f"{{{NAMESPACE}}}style"):
             parent.remove(child)
     text = [value for element in root.iter() for value in element.attrib.values()]
     used = {found for value in text for found in _REFERENCE.findall(value)}
     used |= {element.attrib[link].removeprefix("#") for element in root.iter() if link in element.attrib}
     for element in root.iter():
-        element.tag = element.tag.removeprefix(f"{{{_SVG}}}")  # the root names it for all
+        element.tag = element.tag.removeprefix(f"{{{NAMESPACE}}}")  # the root names it for all
         given = element.attrib
         if link in given:
             given["href"] = "#" + name + "-" + given.pop(link).removeprefix("#")

@@ -60,8 +60,10 @@ rule publish:
     log:
         "results/<scale>/logs/publish-{result}-{form}.log",
     wildcard_constraints:
-        result=one_of([*EXPERIMENT.active.known_tables, *EXPERIMENT.active.figures]),
-        form="tex|csv|pdf|png",
+        result=one_of(
+            [*EXPERIMENT.active.known_tables, *EXPERIMENT.active.figures, "report"]
+        ),
+        form="tex|csv|pdf|png|html",
     localrule: True
     params:
         scale=EXPERIMENT.scale,
