@@ -1,12 +1,12 @@
 """Make the report of a scale: one page of what its cells left, to be looked at.
 
-Writes: OUT, an HTML file that needs no other.
+Writes: OUT, an HTML file that needs no other, and its provenance.
 """
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stgrpo.commands import add_spec
+from stgrpo.commands import add_spec, vouch
 from stgrpo.files import write_text
 from stgrpo.provenance import commit
 from stgrpo.report.audit import read_paper
@@ -41,6 +41,7 @@ def run(args: Namespace) -> None:
     page = _page(results, args.reported)
     text = render(page)
     write_text(args.out, text)
+    vouch(spec, [*results.files, args.reported], args.out)
     print(f"{args.out}: {len(results.runs)} runs at scale {spec.scale}, {len(text.encode()) / 1e6:.1f} MB")
 
 

@@ -3,10 +3,11 @@
 from stgrpo import specs
 from stgrpo.config import Experiment
 from stgrpo.report.contents import FigureSpec, TableSpec, eval_hashes, figure_spec, runs_of, table_spec
-from stgrpo.rules import FrameRule, Frozen
+from stgrpo.rules import FrameRule
+from stgrpo.specs import Spec
 
 
-class ReportSpec(Frozen):
+class ReportSpec(Spec):
     """The report of the active scale.
 
     Attributes:

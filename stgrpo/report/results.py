@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +38,12 @@ class Run:
         """As specs name it."""
         return f"{self.cell}/seed{self.seed}"
 
+    def files(self, parts: Sequence[str]) -> list[Path]:
+        """What stands in its folder, but for what its jobs cost: that may be measured again."""
+        names = ["metrics.json", "graded.jsonl", *(f"eval/{part}.jsonl" for part in parts)]
+        names += ["train.json", "train.jsonl", "rollouts.jsonl", "groups.jsonl"] if self.train else []
+        return [self.folder / name for name in names]
+
     @cached_property
     def graded(self) -> list[Graded]:
         """Every question with what its answer is worth."""
@@ -61,6 +67,15 @@ class Results:
     spec: ReportSpec
     folder: Path
     runs: list[Run]
+
+    @property
+    def files(self) -> list[Path]:
+        """All that it is made from."""
+        found = [path for run in self.runs for path in run.files(self.spec.parts)]
+        names = [*(["train"] if self.spec.trained else []), *self.spec.benchmarks]
+        forms = ("jsonl", "aside.csv", "provenance.json")
+        found += [self.folder / "questions" / f"{name}.{form}" for name in names for form in forms]
+        return [*found, self.folder / "scores" / "train.parquet"] if self.spec.by_importance else found
 
     def of_cell(self, cell: str) -> list[Run]:
         """Its runs, one a seed."""

@@ -14,7 +14,8 @@ rule report:
         ),
         reported=REPORTED_TABLE,
     output:
-        "results/<scale>/report.html",
+        page="results/<scale>/report.html",
+        provenance="results/<scale>/report.provenance.json",
     log:
         "results/<scale>/logs/report.log",
     localrule: True
@@ -23,4 +24,4 @@ rule report:
         results=f"results/{EXPERIMENT.scale}",
     shell:
         "python -m stgrpo report --spec {params.spec:q} --results {params.results:q}"
-        " --reported {input.reported:q} --out {output:q} > {log:q} 2>&1"
+        " --reported {input.reported:q} --out {output.page:q} > {log:q} 2>&1"
