@@ -78,7 +78,9 @@ def _made(one: Block) -> Iterator[Mismatch]:
 
 def _table(one: Block, table: TableSpec) -> Iterator[Mismatch]:
     reported = [Path(name) for name in one.block["inputs"] if name.endswith("reported.csv")]
-    texts = table_texts(table, one.path.parent, reported[0] if reported else None)
+    folders = [one.path.parent / "cells" / run for run in table.specs]
+    runs = [(folder / "metrics.json", folder / "graded.jsonl") for folder in folders]
+    texts = table_texts(table, runs, reported[0] if reported else None)
     for form, again in zip(("tex", "csv"), texts, strict=True):
         path = one.path.with_name(f"{table.name}.{form}")
         found = path.read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ rule tabulate:
     output:
         tex="results/<scale>/{table}.tex",
         csv="results/<scale>/{table}.csv",
+        provenance="results/<scale>/{table}.provenance.json",
     log:
         "results/<scale>/logs/{table}.log",
     localrule: True
