@@ -35,6 +35,7 @@ HOSTILE = [
 ]
 WIDTHS = {"phone": 390, "laptop": 1280}
 MB = 1_000_000
+REPORTED = ["--reported", str(ROOT / "workflow/resources/reported.csv")]
 
 
 def hostile_experiment(scale: str = "smoke") -> Experiment:
@@ -56,8 +57,7 @@ def hostile_experiment(scale: str = "smoke") -> Experiment:
 
 def make_page(spec: ReportSpec, folder: Path) -> Path:
     words = ["report", "--spec", spec.model_dump_json(), "--results", str(folder)]
-    reported = ["--reported", str(ROOT / "workflow/resources/reported.csv")]
-    assert main([*words, *reported, "--out", str(folder / "report.html")]) == 0
+    assert main([*words, *REPORTED, "--out", str(folder / "report.html")]) == 0
     return folder / "report.html"
 
 
@@ -194,7 +194,7 @@ def test_equal_results_give_equal_bytes(tmp_path: Path):
 
 def test_a_run_of_another_spec_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture):
     spec = write_results(hostile_experiment(), tmp_path / "smoke", ["one"])
-    words = ["report", "--results", str(tmp_path / "smoke"), "--reported", "", "--out", str(tmp_path / "report.html")]
+    words = ["report", "--results", str(tmp_path / "smoke"), *REPORTED, "--out", str(tmp_path / "report.html")]
     other = spec.model_copy(update={"trained": spec.trained | {"grpo/seed0": "feed"}})
     assert main([*words, "--spec", other.model_dump_json()]) == 2
     assert capsys.readouterr().err == (
@@ -202,3 +202,14 @@ def test_a_run_of_another_spec_is_refused(tmp_path: Path, capsys: pytest.Capture
         "configuration asks for feed; make it again (snakemake TARGET -R train)\n"
     )
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture):
+    spec = write_results(hostile_experiment(), tmp_path / "smoke", ["one"])
+    (tmp_path / "smoke/questions/mmvu.aside.csv").unlink()
+    words = ["report", "--spec", spec.model_dump_json(), "--results", str(tmp_path / "smoke"), *REPORTED]
+    assert main([*words, "--out", "results/smoke/report.html"]) == 2
+    assert capsys.readouterr().err == (
+        f"report: {tmp_path}/smoke/questions/mmvu.aside.csv: no such file; make it and all others by snakemake "
+        "results/smoke/report.html\n"
+    )

@@ -1,8 +1,7 @@
 """What the cells of a scale have left, read for the report; answers and rollouts only where they are asked for."""
 
 import csv
-import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,13 +80,10 @@ class Results:
         return read_json(self.folder / "questions" / f"{name}.provenance.json")
 
     def texts(self, run: Run, questions: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """What a run answered to some (benchmark, question)s; the whole file is more than memory should hold."""
-        found = {}
-        for part in self.spec.parts:
-            for prediction in _predictions(run.folder / "eval" / f"{part}.jsonl"):
-                if (key := (prediction.benchmark, prediction.question)) in questions:
-                    found[key] = prediction.text
-        return found
+        """What a run answered to some (benchmark, question)s; all of it is more than memory should hold for long."""
+        parts = (read_records(run.folder / "eval" / f"{part}.jsonl", Prediction) for part in self.spec.parts)
+        asked = (((one.benchmark, one.question), one.text) for part in parts for one in part)
+        return {key: text for key, text in asked if key in questions}
 
     def scores(self, questions: Collection[str]) -> dict[str, list[float]]:
         """The importance of every candidate frame for some training questions, by id."""
@@ -142,9 +138,3 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _predictions(path: Path) -> Iterator[Prediction]:
-    with path.open(encoding="utf-8") as lines:
-        for text in lines:
-            yield Prediction.from_row(json.loads(text))
