@@ -5,8 +5,9 @@ TORCH ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# Debian packages that tests use beside Python's: pdflatex compiles the tables, pdftotext reads them.
-DEBIAN := texlive-latex-base texlive-latex-recommended poppler-utils
+# Debian packages that tests use beside Python's: pdflatex compiles the tables, pdftotext reads them, chromium shows the
+# report.
+DEBIAN := texlive-latex-base texlive-latex-recommended poppler-utils chromium
 # How the image is made, see containers/build.sh.
 IMAGE_OF := $(addprefix containers/,stgrpo.def base.def build.sh requirements.py) pyproject.toml envs/constraints.txt
 AS_ROOT_ON_DEBIAN := [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null
@@ -15,7 +16,6 @@ AS_ROOT_ON_DEBIAN := [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null
 
 demo: .venv/ready
 	snakemake
-	snakemake --report results/report.html
 	@echo && head -n 1 results/table1.tex && ls -l results/*.tex results/*.csv results/figure3.* results/report.html
 	@echo "rows set aside, with reasons: results/demo/questions/*.aside.csv"
 
@@ -35,12 +35,12 @@ lint: .venv/ready
 
 install: .venv/ready
 
-# What the tests of tables and of the cluster need: LaTeX, Slurm, Apptainer, and an image that needs no registry.
+# What the tests of tables, report and cluster need: LaTeX, Chromium, Slurm, Apptainer, and an image that needs no registry.
 # Elsewhere than as root on Debian the tests that miss something are skipped and say so.
 system: .venv/ready
-	@if ! { $(AS_ROOT_ON_DEBIAN); }; then echo "not root on Debian: tests that miss LaTeX, Slurm or Apptainer are skipped"; \
+	@if ! { $(AS_ROOT_ON_DEBIAN); }; then echo "not root on Debian: tests that miss LaTeX, Chromium, Slurm or Apptainer are skipped"; \
 	else \
-	  { kpsewhich booktabs.sty > /dev/null && command -v pdftotext > /dev/null; } || { apt-get update -qq && \
+	  { kpsewhich booktabs.sty > /dev/null && command -v pdftotext > /dev/null && command -v chromium > /dev/null; } || { apt-get update -qq && \
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(DEBIAN) > /dev/null; } && \
 	  tests/cluster/install_slurm.sh && tests/cluster/install_apptainer.sh && \
 	  $(MAKE) --no-print-directory image BASE=debootstrap SQUASH="-comp zstd -Xcompression-level 3"; \

@@ -268,6 +268,14 @@ class Figure(Frozen):
     panels: list[Panel] = Field(min_length=1)
 
 
+class Report(Frozen):
+    """What the report page shows beside all tables and figures of the scale."""
+
+    side_by_side: list[str] = Field(default=[], description="cells whose answers to a question stand side by side")
+    questions: int = Field(default=6, ge=0, description="questions that are shown with these answers")
+    videos: int = Field(default=3, ge=0, description="training videos that are shown with the scores of their frames")
+
+
 class Experiment(Frozen):
     """The whole of `config.yaml`."""
 
@@ -278,6 +286,7 @@ class Experiment(Frozen):
     benchmarks: dict[str, Benchmark]
     tables: dict[str, Table]
     figures: dict[str, Figure] = {}
+    report: Report = Report()
 
     @property
     def active(self) -> Scale:

@@ -107,6 +107,8 @@ def _references(experiment: Experiment) -> Iterator[str]:
         yield from _unknown(f"figures.{name}.metric", "metric", [figure.metric], METRICS)
         cells = [cell for panel in figure.panels for cell in panel.cells]
         yield from _unknown(f"figures.{name}.panels", "cell", cells, experiment.cells)
+    yield from _unknown("report.side_by_side", "cell", experiment.report.side_by_side, experiment.cells)
+    yield from _twice("report.side_by_side", experiment.report.side_by_side)
 
 
 def _baselines(where: str, table: Table) -> Iterator[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from slurm_cluster import image, slurm, smoke  # noqa: F401  # fixtures too
+from support import copy_of_the_tree, snakemake
 
 from stgrpo.demo import mp4, world
 from stgrpo.files import write_json
@@ -48,6 +49,17 @@ def policy_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     policy.model.save_pretrained(folder)
     policy.tokenizer.save_pretrained(folder)
     write_json(folder / "made_by.json", {"provenance": {"spec": "fixture"}})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git tracks or would track, in an empty folder, with scale smoke run to its end."""
+    folder = copy_of_the_tree(tmp_path_factory.mktemp("clone"))
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("\nscale: demo\n", "\nscale: smoke\n"))
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 

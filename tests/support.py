@@ -47,3 +47,11 @@ def answers(benchmark: str, right: int, questions: int = 100, stratum: str = "")
     return [
         Graded(benchmark, f"q{i}", f"v{i}", stratum, 1 / questions, float(i < right), "A") for i in range(questions)
     ]
+
+
+def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    """Snakemake as it is typed in a clone."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        ["snakemake", *words], cwd=folder, capture_output=True, text=True, timeout=600, check=False, env=environment
+    )

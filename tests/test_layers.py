@@ -16,7 +16,7 @@ LAYERS = (
     {"prompts", "answers"},
     {"policy", "importance", "variants", "video"},
     {"data", "rl", "benchmarks", "report", "demo"},
-    {"planning"},  # reads what all stages leave
+    {"planning", "verification"},  # read what all stages leave
     {"commands"},
     {"__main__"},
 )

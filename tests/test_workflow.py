@@ -2,26 +2,18 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from support import copy_of_the_tree, need
+from support import need, snakemake
 
 pytestmark = pytest.mark.workflow
 CELL = "results/smoke/cells/st-grpo/seed0"
 SMOKE = ["--config", "scale=smoke"]
 ONE_CELL = {"train": 1, "evaluate": 1, "grade": 1, "tabulate": 2, "figure": 1, "publish": 6, "all": 1}
-
-
-def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        ["snakemake", *words], cwd=folder, capture_output=True, text=True, timeout=600, check=False, env=environment
-    )
 
 
 def planned(folder: Path, *words: str) -> dict[str, int]:
@@ -32,17 +24,6 @@ def planned(folder: Path, *words: str) -> dict[str, int]:
     jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE) if rule != "total"}
     assert bool(jobs) != ("Nothing to be done" in text), text
     return jobs
-
-
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what git tracks or would track, in an empty folder, with scale smoke run to its end."""
-    folder = copy_of_the_tree(tmp_path_factory.mktemp("clone"))
-    config = folder / "config.yaml"
-    config.write_text(config.read_text().replace("\nscale: demo\n", "\nscale: smoke\n"))
-    done = snakemake(folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 @pytest.fixture

@@ -3,13 +3,16 @@
 import errno
 import os
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from stgrpo.errors import UserError
-from stgrpo.files import read_json
+from stgrpo.files import hashes, read_json, sha256, write_json
+from stgrpo.provenance import provenance
+from stgrpo.specs import Spec
 
 MADE_BY = "made_by.json"  # in a model's folder: spec and provenance
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -26,11 +29,13 @@ VERBS = {
     "grade": "score a cell's answers",
     "tabulate": "make a table from the cells' scores",
     "figure": "draw a figure from the trainings' metrics",
+    "report": "make the page that shows what a scale's cells left",
     "publish": "put the active scale's results at the top of results/",
     "schema": "write the JSON schema of config.yaml",
     "plan": "show what is done, running, stale or missing, and what the rest costs",
     "doctor": "say what this machine and configuration lack for a scale",
     "launch": "submit the training of one cell, outside of Snakemake",
+    "verify": "check results by themselves: hashes, specs, every number again from the predictions",
     "audit": "check the paper by its own numbers",
 }
 
@@ -101,6 +106,17 @@ def device_name() -> str:
 def origin_of(path: Path) -> Path:
     """Where the provenance of a result stands that is no JSON itself."""
     return path.with_suffix(".provenance.json")
+
+
+def vouch(spec: Spec, inputs: Sequence[Path], *outputs: Path) -> None:
+    """Provenance of a table, a figure or the report: its whole spec, and hashes of all that it was made from.
+
+    It stands beside the first of the outputs.
+    """
+    made = {path.name: sha256(path) for path in outputs}
+    origins = [path if path.suffix == ".json" else origin_of(path) for path in inputs]
+    block = provenance(spec.hash(), data=data_of(*origins), inputs=hashes(inputs), outputs=made)
+    write_json(origin_of(outputs[0]), {"spec": spec.model_dump(mode="json"), "provenance": block})
 
 
 def out_of_space(error: Exception) -> bool:

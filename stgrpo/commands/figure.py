@@ -1,16 +1,17 @@
 """Draw one figure from the trainings' metrics.
 
-Writes: PDF and PNG.
+Writes: PDF, PNG and their provenance.
 """
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stgrpo.commands import add_spec
+from stgrpo.commands import add_spec, vouch
 from stgrpo.errors import UserError
 from stgrpo.files import read_json, read_rows, replacing
 from stgrpo.report.contents import FigureSpec
-from stgrpo.report.figures import Curve, draw
+from stgrpo.report.figures import Contrast, Curve, draw, mechanism
+from stgrpo.rl.checkpoints import METRICS
 
 
 def register(parser: ArgumentParser) -> None:
@@ -27,7 +28,17 @@ def run(args: Namespace) -> None:
     curves = [_curve(figure, folder) for folder in args.runs]
     with replacing(args.pdf) as pdf, replacing(args.png) as png:
         draw(figure, curves, pdf, png)
+    vouch(figure, [folder / name for folder in args.runs for name in ("train.json", METRICS)], args.pdf, args.png)
     print(f"{args.pdf} and {args.png.name}: {len(curves)} trainings at scale {figure.scale}")
+    for contrast in mechanism(figure, curves):
+        print(_told(contrast))
+
+
+def _told(contrast: Contrast) -> str:
+    """A line of it: the difference of the means over the steps."""
+    found = contrast.estimate
+    interval = "one seed" if found.low is None else f"{found.low:+.4f} to {found.high:+.4f} over {found.seeds} seeds"
+    return f"{contrast.panel}: {contrast.cell} - {contrast.baseline} {found.value:+.4f} ({interval})"
 
 
 def _curve(figure: FigureSpec, folder: Path) -> Curve:
@@ -39,8 +50,8 @@ def _curve(figure: FigureSpec, folder: Path) -> Curve:
             f"{folder / 'train.json'}: made by spec {made}, the configuration asks for {figure.specs[name]}; "
             "train it again (snakemake TARGET -R train)"
         )
-    rows = read_rows(folder / "train.jsonl")
+    rows = read_rows(folder / METRICS)
     if missing := [row["step"] for row in rows if figure.metric not in row]:
         known = ", ".join(sorted(rows[0]))
-        raise UserError(f"{folder / 'train.jsonl'}: step {missing[0]} has no '{figure.metric}'; known: {known}")
+        raise UserError(f"{folder / METRICS}: step {missing[0]} has no '{figure.metric}'; known: {known}")
     return Curve(folder.parent.name, int(folder.name.removeprefix("seed")), tuple(row[figure.metric] for row in rows))

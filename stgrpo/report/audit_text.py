@@ -4,10 +4,19 @@ from collections.abc import Iterator, Sequence
 from math import exp
 
 from stgrpo.config import QUESTIONS
-from stgrpo.report.audit import CLAIMS, Average, Difference, PaperRow, against, averages, differences, entropy
+from stgrpo.report.audit import (
+    CLAIMS,
+    COUNTS,
+    SPREADS,
+    Average,
+    Difference,
+    PaperRow,
+    against,
+    averages,
+    differences,
+    entropy,
+)
 
-_SPREADS = (0.02, 0.05, 0.1, 0.2, 0.5)  # of the cosines inside a segment
-_COUNTS = (2, 6)  # frames of an importance variant, at least and at most
 _SHORT = {"videomme": "MME", "vsibench": "VSI", "perceptiontest": "PT", "tempcompass": "TC", "videommmu": "MMMU"}
 
 
@@ -60,7 +69,7 @@ def _claims(rows: Sequence[PaperRow]) -> Iterator[str]:
 
 def _entropies() -> Iterator[str]:
     yield "Entropy of Eq. 5's weights (1 is uniform sampling), cosines evenly spread inside a segment of 16 frames"
-    yield "  spread  largest ratio  " + "  ".join(f"K = {count}" for count in _COUNTS)
-    for spread in _SPREADS:
-        shares = "  ".join(f"{entropy(spread, count):.3f}" for count in _COUNTS)
+    yield "  spread  largest ratio  " + "  ".join(f"K = {count}" for count in COUNTS)
+    for spread in SPREADS:
+        shares = "  ".join(f"{entropy(spread, count):.3f}" for count in COUNTS)
         yield f"  {spread:6.2f}  {exp(spread):13.2f}  {shares}"

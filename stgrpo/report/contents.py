@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from stgrpo import specs
 from stgrpo.config import Experiment, Panel, Row, Table
 from stgrpo.rules import Frozen
+from stgrpo.specs import Spec
 
 
 class Column(Frozen):
@@ -20,7 +21,7 @@ class Column(Frozen):
     reported: str | None = None
 
 
-class TableSpec(Frozen):
+class TableSpec(Spec):
     """A table of the active scale.
 
     Attributes:
@@ -42,7 +43,7 @@ class TableSpec(Frozen):
     specs: dict[str, str]
 
 
-class FigureSpec(Frozen):
+class FigureSpec(Spec):
     """A figure of the active scale: panels of cells, and the TrainSpec hashes by "cell/seedK"."""
 
     name: str

@@ -18,7 +18,7 @@ from stgrpo.data.sources import read_source
 from stgrpo.errors import UserError, suggest
 from stgrpo.loading import load_experiment
 from stgrpo.planning import checks
-from stgrpo.report import contents
+from stgrpo.report import contents, report_spec
 from stgrpo.report.reported import read_reported
 
 SOURCES_TABLE = str(Path(workflow.basedir) / "resources" / "sources.csv")
@@ -251,6 +251,31 @@ def files_of_table(wildcards, name):
 
 def table_spec(wildcards):
     return contents.table_spec(EXPERIMENT, wildcards.table).model_dump_json()
+
+
+def runs_of_report(wildcards):
+    """What the runs of the report left, but for what Snakemake measured of their jobs, which may have been others."""
+    spec = report_spec.report_spec(EXPERIMENT)
+    folder = "results/<scale>/cells"
+    evaluated = ["metrics.json", "graded.jsonl"] + [
+        f"eval/{part}.jsonl" for part in spec.parts
+    ]
+    trained = ["train.json", "train.jsonl", "rollouts.jsonl", "groups.jsonl"]
+    found = {
+        "evaluated": [
+            f"{folder}/{run}/{name}" for run in spec.evaluated for name in evaluated
+        ],
+        "trained": [
+            f"{folder}/{run}/{name}" for run in spec.trained for name in trained
+        ],
+    }
+    if spec.by_importance:
+        found["scores"] = "results/<scale>/scores/train.parquet"
+    return found
+
+
+def spec_of_report(wildcards):
+    return report_spec.report_spec(EXPERIMENT).model_dump_json()
 
 
 def trainings_of_figure(wildcards):

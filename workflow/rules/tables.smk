@@ -12,6 +12,7 @@ rule tabulate:
     output:
         tex="results/<scale>/{table}.tex",
         csv="results/<scale>/{table}.csv",
+        provenance="results/<scale>/{table}.provenance.json",
     log:
         "results/<scale>/logs/{table}.log",
     localrule: True
@@ -33,6 +34,7 @@ rule figure:
     output:
         pdf="results/<scale>/{figure}.pdf",
         png="results/<scale>/{figure}.png",
+        provenance="results/<scale>/{figure}.provenance.json",
     log:
         "results/<scale>/logs/{figure}.log",
     localrule: True
@@ -58,8 +60,10 @@ rule publish:
     log:
         "results/<scale>/logs/publish-{result}-{form}.log",
     wildcard_constraints:
-        result=one_of([*EXPERIMENT.active.known_tables, *EXPERIMENT.active.figures]),
-        form="tex|csv|pdf|png",
+        result=one_of(
+            [*EXPERIMENT.active.known_tables, *EXPERIMENT.active.figures, "report"]
+        ),
+        form="tex|csv|pdf|png|html",
     localrule: True
     params:
         scale=EXPERIMENT.scale,

@@ -1,0 +1,30 @@
+"""Check results by themselves: every hash, every spec, and every number of a table, made again from the predictions.
+
+Prints what does not match, a line each, and ends with status 1 if anything does not. Nothing is changed, and neither
+config.yaml nor a model is read.
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from stgrpo.verification.results import verify
+
+
+def register(parser: ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("results", type=Path, nargs="?", default=Path("results"), help="folder (default: results)")
+
+
+def run(args: Namespace) -> None:
+    """Check and print."""
+    found = verify(args.results)
+    for mismatch in found.mismatches:
+        print(mismatch)
+    wrong = len(found.mismatches)
+    print(
+        f"{found.files} files hashed, {found.runs} runs graded again, {found.tables} tables made again: "
+        + (f"{wrong} mismatches" if wrong else "all match")
+    )
+    if wrong:
+        sys.exit(1)

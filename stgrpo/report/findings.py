@@ -1,0 +1,141 @@
+"""What a report found, in sentences that are made from its numbers: what is resolved, and what is not."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from stgrpo.report.failures import Failures
+from stgrpo.report.table_views import TableView
+from stgrpo.report.trainings import BiasView, FigureView
+from stgrpo.statistics import Estimate
+
+Tone = Literal["up", "down", "mid", ""]
+_CHANCE = 0.05  # of a difference that is none being resolved
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence or two, what it amounts to in a word, and whether that is up, down, undecided or neither."""
+
+    badge: str
+    tone: Tone
+    text: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A cell minus another one over some benchmarks, in points."""
+
+    cell: str
+    baseline: str
+    over: tuple[str, ...]
+    estimate: Estimate
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        more = "above" if self.estimate.value > 0 else "below"
+        return f"{self.cell} is {abs(self.estimate.value):.1f} {more} {self.baseline}{_interval(self.estimate, 1)}"
+
+
+def differences(tables: Iterable[TableView]) -> list[Difference]:
+    """All that are compared, each once: tables share rows and columns."""
+    found: dict[tuple[str, str, tuple[str, ...]], Difference] = {}
+    for table in tables:
+        for row in table.compared:
+            for column in table.spec.columns:
+                if column.name in row.differences:
+                    key = (*row.cells, tuple(sorted(column.over)))
+                    found.setdefault(key, Difference(*key, row.differences[column.name]))
+    return list(found.values())
+
+
+def on_average(compared: Sequence[Difference]) -> list[Difference]:
+    """Those in the mean over the most benchmarks."""
+    most = max((len(one.over) for one in compared), default=0)
+    return [one for one in compared if len(one.over) == most > 1]
+
+
+def findings(
+    compared: Sequence[Difference], figures: Sequence[FigureView], bias: BiasView | None, failures: Failures
+) -> list[Finding]:
+    """The mechanism, the scores, the bias, and what was left out."""
+    return [
+        *_mechanism(figures),
+        *_means(on_average(compared)),
+        *_single([one for one in compared if len(one.over) == 1]),
+        *(_bias(bias) if bias else []),
+        _left_out(failures),
+    ]
+
+
+def _mechanism(figures: Sequence[FigureView]) -> Iterator[Finding]:
+    for figure in figures:
+        for one in figure.contrasts:
+            more = "more" if one.estimate.value > 0 else "less"
+            label = figure.spec.label[:1].upper() + figure.spec.label[1:]
+            text = (
+                f"{label}, mean over the steps: {one.cell} has {abs(one.estimate.value):.3f} {more} than "
+                f"{one.baseline}{_interval(one.estimate, 3)}."
+            )
+            yield Finding(*_verdict(one.estimate), text)
+
+
+def _means(found: Sequence[Difference]) -> Iterator[Finding]:
+    """What is resolved, upwards and downwards, and what is not."""
+    verdicts = [_verdict(one.estimate) for one in found]
+    for verdict in sorted(set(verdicts), reverse=True):
+        told = "; ".join(one.told for one, its in zip(found, verdicts, strict=True) if its == verdict)
+        yield Finding(*verdict, f"In points of the mean over {len(found[0].over)} benchmarks: {told}.")
+
+
+def _single(found: Sequence[Difference]) -> Iterator[Finding]:
+    if found:
+        resolved = sum(one.estimate.resolved for one in found)
+        text = (
+            f"On single benchmarks {resolved} of {len(found)} differences between a row and its baseline are resolved; "
+            f"if there were none at all, chance alone would give about {_CHANCE * len(found):.0f}."
+        )
+        yield Finding("counted", "", text)
+
+
+def _bias(bias: BiasView) -> Iterator[Finding]:
+    told = [
+        f"{one.rarity.value:.2f} times in {one.cell}"
+        + (f" (closed form {one.expected_rarity:.2f})" if one.expected_rarity else "")
+        for one in bias.cells
+        if one.rarity
+    ]
+    if told:
+        text = f"The only right answer of a group pulls as hard as one in a group half right, {', '.join(told)}."
+        yield Finding("measured", "", text)
+    for later, first, estimate in bias.flat:
+        points = f"{abs(100 * estimate.value):.1f} points {'fewer' if estimate.value < 0 else 'more'} of them than"
+        told = points if estimate.value else "as many of them as"
+        text = f"Groups that teach nothing: {later} has {told} {first}{_interval(estimate, 1, 100)}."
+        yield Finding(*_verdict(estimate, better=-1), text)
+
+
+def _left_out(failures: Failures) -> Finding:
+    text = (
+        f"{failures.rows_aside} rows of the corpora were set aside; {failures.unparsed} of {failures.asked:,} counted "
+        f"answers have no answer tag; {len(failures.restarts)} of {failures.trainings} trainings took several attempts."
+    )
+    return Finding("counted", "", text)
+
+
+def _interval(estimate: Estimate, digits: int, factor: float = 1) -> str:
+    """In brackets, or that there is none."""
+    if estimate.low is None or estimate.high is None:
+        return f" ({estimate.seeds} seed, no interval)" if estimate.seeds == 1 else " (no interval)"
+    low, high = (f"{factor * end:.{digits}f}".replace("-", "−") for end in (estimate.low, estimate.high))
+    return f" [{low}, {high}]" + (f", {estimate.seeds} seeds" if estimate.seeds > 1 else "")
+
+
+def _verdict(estimate: Estimate, better: int = 1) -> tuple[str, Tone]:
+    """In a word, and whether it is for the better; `better` is the sign that is."""
+    if estimate.low is None:
+        return ("one seed" if estimate.seeds == 1 else "no interval"), "mid"
+    if not estimate.resolved:
+        return "not resolved", "mid"
+    return "resolved", "up" if better * estimate.value > 0 else "down"

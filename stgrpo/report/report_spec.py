@@ -1,0 +1,76 @@
+"""What the report page of the active scale holds: its tables and figures, its runs, and what is picked to look at."""
+
+from stgrpo import specs
+from stgrpo.config import Experiment
+from stgrpo.report.contents import FigureSpec, TableSpec, eval_hashes, figure_spec, runs_of, table_spec
+from stgrpo.rules import FrameRule
+from stgrpo.specs import Spec
+
+
+class ReportSpec(Spec):
+    """The report of the active scale.
+
+    Attributes:
+        comparable: whether its numbers may stand beside the paper's.
+        rendered: whether they come from rendered videos and tiny models.
+        cells: in the order of the configuration.
+        by_importance: those of them that draw their frames by the scores.
+        benchmarks: titles by name.
+        evaluated: EvalSpec hashes by "cell/seedK", of all runs.
+        trained: TrainSpec hashes by "cell/seedK", of those that are trained.
+        parts: of an evaluation.
+        frames: of the training videos.
+        examined_frames: of the benchmarks' videos.
+        side_by_side: cells whose answers stand side by side.
+        questions: how many are shown with these answers.
+        videos: training videos that are shown with the scores of their frames.
+    """
+
+    scale: str
+    comparable: bool
+    rendered: bool
+    tables: list[TableSpec]
+    figures: list[FigureSpec]
+    cells: list[str]
+    by_importance: list[str]
+    benchmarks: dict[str, str]
+    evaluated: dict[str, str]
+    trained: dict[str, str]
+    parts: list[str]
+    frames: FrameRule
+    examined_frames: FrameRule
+    side_by_side: list[str]
+    questions: int
+    videos: int
+
+
+def report_spec(experiment: Experiment) -> ReportSpec:
+    """The report of what the active scale makes unasked; cells that it lacks are left out."""
+    scale, wanted = experiment.active, experiment.report
+    trained = [cell for cell in scale.cells if cell in experiment.trainable]
+    return ReportSpec(
+        scale=experiment.scale,
+        comparable=scale.comparable,
+        rendered=scale.world is not None,
+        tables=[table_spec(experiment, name) for name in scale.tables],
+        figures=[figure_spec(experiment, name) for name in scale.figures],
+        cells=scale.cells,
+        by_importance=[cell for cell in trained if specs.needs_scores(experiment.cell(cell))],
+        benchmarks={
+            name: experiment.benchmarks[name].title for part in scale.evaluation.parts.values() for name in part
+        },
+        evaluated={
+            f"{cell}/seed{seed}": ",".join(eval_hashes(experiment, cell, seed))
+            for cell, seed in runs_of(experiment, scale.cells)
+        },
+        trained={
+            f"{cell}/seed{seed}": specs.train_spec(experiment, cell, seed).hash()
+            for cell, seed in runs_of(experiment, trained)
+        },
+        parts=list(scale.evaluation.parts),
+        frames=scale.training.frames,
+        examined_frames=scale.evaluation.frames,
+        side_by_side=[cell for cell in wanted.side_by_side if cell in scale.cells],
+        questions=wanted.questions,
+        videos=wanted.videos,
+    )

@@ -1,0 +1,69 @@
+"""The tables of a report: every score with its interval, and every row against its baseline; in percent, in points."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from stgrpo.report.comparisons import Answers, Comparison, comparisons, scores
+from stgrpo.report.contents import TableSpec
+from stgrpo.report.reported import Reported, printed
+from stgrpo.statistics import Estimate
+
+
+@dataclass(frozen=True)
+class Number:
+    """One place of a table: ours, None in a row of the paper alone; and the paper's as printed, where it may stand."""
+
+    ours: Estimate | None
+    paper: str | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A row minus its baseline, by column; both by their labels and their cells."""
+
+    label: str
+    baseline: str
+    cells: tuple[str, str]
+    differences: dict[str, Estimate]
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table as the page shows it: numbers by row and column, and what is compared."""
+
+    spec: TableSpec
+    rows: list[tuple[str, list[Number]]]
+    compared: list[Compared]
+
+
+def table_view(spec: TableSpec, graded: Answers, reported: Reported) -> TableView:
+    """Of the graded answers and of what the paper prints, which is nothing where that may not stand beside them."""
+    found = scores(spec, graded)
+    rows = []
+    for row in spec.rows:
+        ours = [found.get((row.cell or "", column.name)) for column in spec.columns]
+        paper = [printed(reported, row, column) for column in spec.columns]
+        rows.append(
+            (row.label, [Number(one and percent(one), theirs) for one, theirs in zip(ours, paper, strict=True)])
+        )
+    return TableView(spec, rows, _compared(comparisons(spec, graded)))
+
+
+def percent(estimate: Estimate) -> Estimate:
+    """A share as percent, a difference of shares as points."""
+    hundred = {
+        name: None if value is None else 100 * value
+        for name in ("value", "error", "low", "high")
+        for value in [getattr(estimate, name)]
+    }
+    return replace(estimate, **hundred)
+
+
+def _compared(found: Sequence[Comparison]) -> list[Compared]:
+    by_row: dict[tuple[str, str], Compared] = {}
+    for one in found:
+        labels = (one.row.label, one.baseline.label)
+        cells = (one.row.cell or "", one.baseline.cell or "")
+        row = by_row.setdefault(labels, Compared(*labels, cells, {}))
+        row.differences[one.column.name] = percent(one.estimate)
+    return list(by_row.values())
