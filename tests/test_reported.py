@@ -245,7 +245,8 @@ def test_a_fetched_checkpoint_is_adopted_with_its_tokenizer_or_not_at_all(tmp_pa
     lock = tmp_path / "video-r1-7b.json"
 
     def adopt(names: list[str]) -> int:
-        lock.write_text(json.dumps({"repository": "Video-R1/Video-R1-7B", "files": [{"path": name} for name in names]}))
+        files = [{"path": name, "size": 1, "sha256": "00"} for name in names]
+        lock.write_text(json.dumps({"repository": "Video-R1/Video-R1-7B", "files": files}))
         words = ["adopt", "--spec", '{"source":"video-r1-7b"}', "--fetched", str(lock), "--out", str(tmp_path / "out")]
         return main(words)
 
