@@ -7,24 +7,26 @@ from typing import Any
 
 import pandas
 
-from stgrpo.config import METRICS
+from stgrpo.config import METRICS, Experiment
 from stgrpo.demo import mp4, world
 from stgrpo.files import write_json
 from stgrpo.records import Graded, Group, Prediction, Question, Rollout
-from stgrpo.report.report_spec import ReportSpec
+from stgrpo.report.report_spec import ReportSpec, report_spec
+from stgrpo.specs import train_spec
 
 STEPS, PER_BENCHMARK = 3, 4
 
 
-def write_results(spec: ReportSpec, folder: Path, texts: list[str], video: Path) -> None:
-    """All that `stgrpo report` reads.
+def write_results(experiment: Experiment, folder: Path, texts: list[str]) -> ReportSpec:
+    """All that `stgrpo report` reads, and its spec.
 
     Args:
-        spec: of the report.
+        experiment: at the scale of the report.
         folder: of the scale's results.
         texts: these stand wherever the data of a run may hold free text, one after another.
-        video: about which all questions are.
     """
+    spec, video = report_spec(experiment), folder / "video.mp4"
+    folder.mkdir(parents=True)
     mp4.write(video, world.scene(0, seed=5).frames, world.FPS)
     said = _endless(texts)
     for name in ["train", *spec.benchmarks]:
@@ -43,7 +45,10 @@ def write_results(spec: ReportSpec, folder: Path, texts: list[str], video: Path)
     for number, (name, made) in enumerate(spec.evaluated.items()):
         _evaluated(spec, folder / "cells" / name, made, number, said)
         if name in spec.trained:
-            _trained(folder / "cells" / name, spec.trained[name], number, said)
+            cell, seed = name.split("/seed")
+            resolved = train_spec(experiment, cell, int(seed)).model_dump(mode="json")
+            _trained(folder / "cells" / name, resolved, spec.trained[name], number, said)
+    return spec
 
 
 def _endless(texts: list[str]) -> Any:
@@ -73,19 +78,12 @@ def _evaluated(spec: ReportSpec, run: Path, made: str, number: int, said: Any) -
     )
 
 
-def _trained(run: Path, made: str, number: int, said: Any) -> None:
-    attempt = {
-        "job": None,
-        "host": next(said)[:200],
-        "start": 0,
-        "end": "died",
-        "reached": 2,
-        "reason": next(said)[:900],
-    }
-    last = {**attempt, "end": "finished", "reason": None, "reached": STEPS}
-    block = _provenance(made) | {"device": "cpu", "runtime": {"nodes": 1, "processes": 1}, "attempts": [attempt, last]}
-    spec = {"variants": 2, "generations": 4}
-    write_json(run / "train.json", {"spec": spec, "weights": {"model.safetensors": "a" * 64}, "provenance": block})
+def _trained(run: Path, spec: dict[str, Any], made: str, number: int, said: Any) -> None:
+    attempt = {"job": None, "host": next(said)[:200], "start": 0, "end": "died", "reached": 2}
+    attempts = [attempt | {"reason": next(said)[:900]}, attempt | {"reason": None, "end": "finished"}]
+    block = _provenance(made) | {"device": "cpu", "runtime": {"nodes": 1, "processes": 1}, "attempts": attempts}
+    told = {"spec": spec, "weights": {"model.safetensors": "a" * 64}, "provenance": block}
+    (run / "train.json").write_text(json.dumps(told))
     rows = [{"step": step, **{name: 0.1 * step + 0.01 * number for name in METRICS}} for step in range(1, STEPS + 1)]
     (run / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     rollouts, groups = [], []

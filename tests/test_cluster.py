@@ -18,7 +18,7 @@ from stgrpo.image import image_hash
 pytestmark = pytest.mark.cluster
 CELLS = "results/smoke/cells"
 COMPUTE = {"world": 7, "warm_policy": 1, "warm_scorer": 1, "prepare": 7, "score": 1, "train": 3, "evaluate": 4}
-LOCAL = {"fetch": 7, "grade": 4, "tabulate": 2, "figure": 1, "publish": 6}
+LOCAL = {"fetch": 7, "grade": 4, "tabulate": 2, "figure": 1, "report": 1, "publish": 7}
 
 
 def submitted(said: str) -> list[tuple[str, str]]:

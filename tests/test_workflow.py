@@ -13,7 +13,7 @@ from support import need, snakemake
 pytestmark = pytest.mark.workflow
 CELL = "results/smoke/cells/st-grpo/seed0"
 SMOKE = ["--config", "scale=smoke"]
-ONE_CELL = {"train": 1, "evaluate": 1, "grade": 1, "tabulate": 2, "figure": 1, "publish": 6, "all": 1}
+ONE_CELL = {"train": 1, "evaluate": 1, "grade": 1, "tabulate": 2, "figure": 1, "report": 1, "publish": 7, "all": 1}
 
 
 def planned(folder: Path, *words: str) -> dict[str, int]:
@@ -112,10 +112,23 @@ def test_every_group_of_every_step_is_kept(clone: Path):
     assert all(len(group[name]) == 8 for group in groups for name in ("correct", "rewards", "advantages"))
 
 
-def test_report_holds_tables_figure_and_rows_set_aside(clone: Path):
-    done = snakemake(clone, "--report", "results/report.html")
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_the_report_shows_what_the_cells_left(clone: Path):
     text = (clone / "results/report.html").read_text()
+    assert text == (clone / "results/smoke/report.html").read_text()
+    for words in (
+        "st-grpo",
+        "ST-GRPO (Importance-Based + Spatial)",
+        "VSI-Bench",
+        "an open question, which needs a judge",
+    ):
+        assert words in text, words
+    assert text.count("data:image/jpeg;base64,") > 6 * 2 + 3 * 4  # frames of questions and of scored videos
+
+
+def test_snakemakes_own_report_holds_tables_figure_and_rows_set_aside(clone: Path, tmp_path: Path):
+    done = snakemake(clone, "--report", str(tmp_path / "report.html"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (tmp_path / "report.html").read_text()
     for name in ("table2.csv", "table3.tex", "figure3.png", "mmvu.aside.csv", "train.aside.csv"):
         assert name in text, name
     assert "Tables and figures" in text
@@ -218,9 +231,14 @@ def test_sharding_reaches_the_trainer(clone: Path, config: Path):
     assert "--processes 2 --deepspeed envs/zero3.json " in done.stdout + done.stderr
 
 
-def test_a_caption_remakes_its_table_only(clone: Path, config: Path):
+def test_a_caption_remakes_its_table_and_the_report_only(clone: Path, config: Path):
     edit(config, "caption: How the variants of a group are made.", "caption: Another text.")
-    assert planned(clone) == {"tabulate": 1, "publish": 2, "all": 1}
+    assert planned(clone) == {"tabulate": 1, "report": 1, "publish": 3, "all": 1}
+
+
+def test_what_the_report_picks_remakes_it_only(clone: Path, config: Path):
+    edit(config, "side_by_side: [base, grpo, st-grpo]", "side_by_side: [grpo, st-grpo]")
+    assert planned(clone) == {"report": 1, "publish": 1, "all": 1}
 
 
 @pytest.mark.parametrize("name", ["results/smoke/questions/train.jsonl", "results/smoke/scores/train.parquet"])

@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stgrpo.commands import add_spec, vouch
+from stgrpo.errors import UserError
 from stgrpo.files import write_text
 from stgrpo.provenance import commit
 from stgrpo.report.audit import read_paper
@@ -37,11 +38,13 @@ def register(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     """Read, lay out, write."""
     spec = ReportSpec.model_validate_json(args.spec)
+    read = [Path(name) for names in spec.inputs(str(args.results)).values() for name in names] + [args.reported]
+    if missing := [path for path in read if not path.is_file()]:
+        raise UserError(f"{missing[0]}: no such file; make it and all others by snakemake {args.out}")
     results = read_results(spec, args.results)
-    page = _page(results, args.reported)
-    text = render(page)
+    text = render(_page(results, args.reported))
     write_text(args.out, text)
-    vouch(spec, [*results.files, args.reported], args.out)
+    vouch(spec, read, args.out)
     print(f"{args.out}: {len(results.runs)} runs at scale {spec.scale}, {len(text.encode()) / 1e6:.1f} MB")
 
 

@@ -74,9 +74,8 @@ class Failures:
 
 def failures(results: Results) -> Failures:
     """Counted over all runs of the report."""
-    files = ["train", *results.spec.benchmarks] if results.spec.trained else list(results.spec.benchmarks)
     return Failures(
-        aside=[aside for name in files for aside in by_reason(name, results.set_aside(name))],
+        aside=[aside for name in results.spec.files_of_questions for aside in by_reason(name, results.set_aside(name))],
         unread=[_unread(cell, results.of_cell(cell)) for cell in results.spec.cells],
         restarts=[Restart(run.name, told) for run in results.runs if len(told := _attempts(run)) > 1],
         trainings=len(results.spec.trained),

@@ -56,7 +56,7 @@ def _blocks(results: Results) -> Iterator[Mapping[str, Any]]:
             yield run.train["provenance"]
         yield from run.metrics["evaluations"].values()
         yield run.metrics["provenance"]
-    for name in ["train", *results.spec.benchmarks] if results.spec.trained else results.spec.benchmarks:
+    for name in results.spec.files_of_questions:
         yield results.origin_of_questions(name)
 
 

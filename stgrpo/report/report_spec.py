@@ -43,6 +43,26 @@ class ReportSpec(Spec):
     questions: int
     videos: int
 
+    @property
+    def files_of_questions(self) -> list[str]:
+        """`train`, if anything is trained, and the benchmarks."""
+        return ["train", *self.benchmarks] if self.trained else list(self.benchmarks)
+
+    def inputs(self, folder: str) -> dict[str, list[str]]:
+        """What the page is made from, by kind, below the folder of the scale's results.
+
+        What Snakemake measured of the jobs is shown too, but may not be there.
+        """
+        evaluated = ["metrics.json", "graded.jsonl", *(f"eval/{part}.jsonl" for part in self.parts)]
+        trained = ["train.json", "train.jsonl", "rollouts.jsonl", "groups.jsonl"]
+        forms = ["jsonl", "aside.csv", "provenance.json"]
+        return {
+            "evaluated": [f"{folder}/cells/{run}/{name}" for run in self.evaluated for name in evaluated],
+            "trained": [f"{folder}/cells/{run}/{name}" for run in self.trained for name in trained],
+            "questions": [f"{folder}/questions/{name}.{form}" for name in self.files_of_questions for form in forms],
+            "scores": [f"{folder}/scores/train.parquet"] if self.by_importance else [],
+        }
+
 
 def report_spec(experiment: Experiment) -> ReportSpec:
     """The report of what the active scale makes unasked; cells that it lacks are left out."""

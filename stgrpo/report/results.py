@@ -1,8 +1,7 @@
 """What the cells of a scale have left, read for the report; answers and rollouts only where they are asked for."""
 
 import csv
-import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,12 +37,6 @@ class Run:
         """As specs name it."""
         return f"{self.cell}/seed{self.seed}"
 
-    def files(self, parts: Sequence[str]) -> list[Path]:
-        """What stands in its folder, but for what its jobs cost: that may be measured again."""
-        names = ["metrics.json", "graded.jsonl", *(f"eval/{part}.jsonl" for part in parts)]
-        names += ["train.json", "train.jsonl", "rollouts.jsonl", "groups.jsonl"] if self.train else []
-        return [self.folder / name for name in names]
-
     @cached_property
     def graded(self) -> list[Graded]:
         """Every question with what its answer is worth."""
@@ -68,15 +61,6 @@ class Results:
     folder: Path
     runs: list[Run]
 
-    @property
-    def files(self) -> list[Path]:
-        """All that it is made from."""
-        found = [path for run in self.runs for path in run.files(self.spec.parts)]
-        names = [*(["train"] if self.spec.trained else []), *self.spec.benchmarks]
-        forms = ("jsonl", "aside.csv", "provenance.json")
-        found += [self.folder / "questions" / f"{name}.{form}" for name in names for form in forms]
-        return [*found, self.folder / "scores" / "train.parquet"] if self.spec.by_importance else found
-
     def of_cell(self, cell: str) -> list[Run]:
         """Its runs, one a seed."""
         return [run for run in self.runs if run.cell == cell]
@@ -96,13 +80,10 @@ class Results:
         return read_json(self.folder / "questions" / f"{name}.provenance.json")
 
     def texts(self, run: Run, questions: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """What a run answered to some (benchmark, question)s; the whole file is more than memory should hold."""
-        found = {}
-        for part in self.spec.parts:
-            for prediction in _predictions(run.folder / "eval" / f"{part}.jsonl"):
-                if (key := (prediction.benchmark, prediction.question)) in questions:
-                    found[key] = prediction.text
-        return found
+        """What a run answered to some (benchmark, question)s; all of it is more than memory should hold for long."""
+        parts = (read_records(run.folder / "eval" / f"{part}.jsonl", Prediction) for part in self.spec.parts)
+        asked = (((one.benchmark, one.question), one.text) for part in parts for one in part)
+        return {key: text for key, text in asked if key in questions}
 
     def scores(self, questions: Collection[str]) -> dict[str, list[float]]:
         """The importance of every candidate frame for some training questions, by id."""
@@ -157,9 +138,3 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _predictions(path: Path) -> Iterator[Prediction]:
-    with path.open(encoding="utf-8") as lines:
-        for text in lines:
-            yield Prediction.from_row(json.loads(text))

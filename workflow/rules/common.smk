@@ -253,25 +253,8 @@ def table_spec(wildcards):
     return contents.table_spec(EXPERIMENT, wildcards.table).model_dump_json()
 
 
-def runs_of_report(wildcards):
-    """What the runs of the report left, but for what Snakemake measured of their jobs, which may have been others."""
-    spec = report_spec.report_spec(EXPERIMENT)
-    folder = "results/<scale>/cells"
-    evaluated = ["metrics.json", "graded.jsonl"] + [
-        f"eval/{part}.jsonl" for part in spec.parts
-    ]
-    trained = ["train.json", "train.jsonl", "rollouts.jsonl", "groups.jsonl"]
-    found = {
-        "evaluated": [
-            f"{folder}/{run}/{name}" for run in spec.evaluated for name in evaluated
-        ],
-        "trained": [
-            f"{folder}/{run}/{name}" for run in spec.trained for name in trained
-        ],
-    }
-    if spec.by_importance:
-        found["scores"] = "results/<scale>/scores/train.parquet"
-    return found
+def inputs_of_report(wildcards):
+    return report_spec.report_spec(EXPERIMENT).inputs("results/<scale>")
 
 
 def spec_of_report(wildcards):

@@ -6,12 +6,7 @@
 rule report:
     """Show the active scale's results on one page."""
     input:
-        unpack(runs_of_report),
-        questions=collect(
-            "results/<scale>/questions/{name}.{form}",
-            name=[*(["train"] if TRAINED else []), *examined()],
-            form=["jsonl", "aside.csv", "provenance.json"],
-        ),
+        unpack(inputs_of_report),
         reported=REPORTED_TABLE,
     output:
         page="results/<scale>/report.html",
