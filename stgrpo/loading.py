@@ -93,8 +93,10 @@ def _references(experiment: Experiment) -> Iterator[str]:
             )
     for name, table in experiment.tables.items():
         where = f"tables.{name}"
-        yield from _unknown(f"{where}.rows", "cell", [row.cell for row in table.rows if row.cell], experiment.cells)
-        yield from _baselines(where, table)
+        unknown = list(
+            _unknown(f"{where}.rows", "cell", [row.cell for row in table.rows if row.cell], experiment.cells)
+        )
+        yield from unknown or _baselines(where, table)
         strange = list(_unknown(f"{where}.columns", "benchmark", table.columns, experiment.benchmarks))
         yield from strange
         if not strange:

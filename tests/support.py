@@ -9,6 +9,7 @@ import pytest
 
 from stgrpo.config import Experiment
 from stgrpo.loading import load_experiment
+from stgrpo.records import Graded
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,6 +40,13 @@ def experiment(scale: str = "demo") -> Experiment:
     import yaml
 
     return load_experiment({**yaml.safe_load((ROOT / "config.yaml").read_text()), "scale": scale})
+
+
+def answers(benchmark: str, right: int, questions: int = 100, stratum: str = "") -> list[Graded]:
+    """Graded answers of a benchmark, one video a question; the first ones are right."""
+    return [
+        Graded(benchmark, f"q{i}", f"v{i}", stratum, 1 / questions, float(i < right), "A") for i in range(questions)
+    ]
 
 
 def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess:

@@ -212,9 +212,10 @@ def test_prediction_file_cut_in_a_line(tmp_path: Path, policy_path: Path, capsys
     write_records(predictions, [Prediction("mmvu", q.id, "<answer>A</answer>", "s") for q in asked])
     predictions.write_text(predictions.read_text()[:-20])
     words = ["grade", "--cell", "grpo", "--seed", "0", "--policy", str(policy_path), "--specs", "s"]
-    words += ["--predictions", str(predictions), "--questions", str(questions), "--out", str(tmp_path / "m.json")]
+    words += ["--predictions", str(predictions), "--questions", str(questions)]
+    words += ["--out", str(tmp_path / "m.json"), "--graded", str(tmp_path / "g.jsonl")]
     assert refused(capsys, words) == (
         f"grade: {predictions}:3: Unterminated string starting at: line 1 column 49 (char 48); "
         "remove the file and run again\n"
     )
-    assert not (tmp_path / "m.json").exists()
+    assert not (tmp_path / "m.json").exists() and not (tmp_path / "g.jsonl").exists()

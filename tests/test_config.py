@@ -217,12 +217,43 @@ def test_a_table_on_request_shows_cells_on_request_and_no_other_table_does():
 
     row = {"cell": "st-grpo-sharp", "label": "sharp"}
     panel = {"title": "ST", "cells": ["st-grpo", "st-grpo-sharp"]}
-    experiment = loaded(("tables.table2.rows.0", row), ("figures.figure3.panels.0", panel))
+    experiment = loaded(("tables.table2.rows.4", row), ("figures.figure3.panels.0", panel))
     assert "st-grpo-sharp" in experiment.trainable
     assert "sharp" in table_spec(experiment, "table2").omitted
     assert "st-grpo-sharp/seed0" not in table_spec(experiment, "table2").specs
     assert "st-grpo-sharp/seed0" in table_spec(experiment, "table6").specs
     assert figure_spec(experiment, "figure3").panels[0].cells == ["st-grpo"]
+
+
+BASELINES = [
+    (
+        {"cell": "st-grpo", "label": "ST-GRPO", "baseline": "grppo"},
+        "'ST-GRPO': its baseline 'grppo' is no cell of the table; did you mean 'grpo'?",
+    ),
+    (
+        {"cell": "st-grpo", "label": "ST-GRPO", "baseline": "base"},
+        "'ST-GRPO': its baseline 'base' is no cell of the table; known: grpo, dr-grpo, st-dr-grpo",
+    ),
+    (
+        {"cell": "st-grpo", "label": "ST-GRPO", "baseline": "st-grpo"},
+        "'ST-GRPO': is its own baseline; name another cell of the table, or leave it out",
+    ),
+    (
+        {"label": "GPT-4o", "baseline": "grpo"},
+        "'GPT-4o': baseline 'grpo', but its numbers are the paper's alone; leave it out",
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "text"), BASELINES, ids=["misspelt", "not in the table", "itself", "no cell"])
+def test_a_baseline_is_another_cell_of_the_table(row: dict[str, str], text: str):
+    assert errors(("tables.table3.rows.1", row)) == [f"config.yaml: tables.table3.rows: {text}"]
+
+
+def test_every_trained_row_but_the_first_has_a_baseline_and_no_public_checkpoint_does():
+    for name, table in load_experiment(RAW).tables.items():
+        without = [row.cell for row in table.rows if row.cell and row.baseline is None]
+        assert without == (["qwen-sft", "arrow-rl", "video-r1", "base"] if name == "table1" else ["grpo"])
 
 
 def test_metrics_and_benchmarks_that_may_be_named_are_those_that_there_are():
@@ -258,7 +289,7 @@ ONE_ERROR = [
     (
         "an unknown key like no other names those that exist",
         ("tables.table2.rows.0.zzz", "x"),
-        "config.yaml: tables.table2.rows.0.zzz: unknown key; known: cell, label, reported",
+        "config.yaml: tables.table2.rows.0.zzz: unknown key; known: cell, label, reported, baseline",
     ),
     (
         "the alias, not the field's name, is suggested",

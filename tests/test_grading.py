@@ -5,16 +5,21 @@ import math
 import pytest
 
 from stgrpo.benchmarks import BENCHMARKS
-from stgrpo.benchmarks.averages import micro, standard_error
-from stgrpo.benchmarks.grading import grade
+from stgrpo.benchmarks.grading import grade, scores
 from stgrpo.errors import UserError
-from stgrpo.records import Prediction, Question
+from stgrpo.records import Graded, Prediction, Question, Score
 
 TODAY = frozenset({"today"})
 
 
+def scored(questions: dict[str, list[Question]], predictions: list[Prediction], specs: frozenset = TODAY) -> Score:
+    """The score of one benchmark."""
+    (score,) = scores(questions, predictions, grade(questions, predictions, specs))
+    return score
+
+
 def videomme(id: str, duration: str) -> Question:
-    return Question(id, "v", "?", ("A. a", "B. b"), "multiple choice", "A", "videomme", {"duration": duration})
+    return Question(id, f"{id}.mp4", "?", ("A. a", "B. b"), "multiple choice", "A", "videomme", {"duration": duration})
 
 
 ASKED = {"videomme": [videomme(f"q{i}", "short" if i < 2 else "long") for i in range(5)]}
@@ -26,13 +31,19 @@ def answered(*answers: str | None, spec: str = "today", benchmark: str = "videom
 
 
 def test_a_micro_average_with_its_error_its_parts_and_what_was_not_parsed():
-    """Right are both of the short and one of three long: 3 of 5, and 100 * sqrt(0.6 * 0.4 / 5) = 21.9089."""
-    (score,) = grade(ASKED, answered("A", "A", "A", "B", None), TODAY)
+    """Right are both of the short and one of three long: 3 of 5, and 100 * sqrt(0.6 * 0.4 / 4) = 24.4949.
+
+    Student's quantile at 4 degrees is 2.776445.
+    """
+    score = scored(ASKED, answered("A", "A", "A", "B", None))
     assert score.to_row() == {
         "benchmark": "videomme",
         "value": pytest.approx(60.0),
-        "standard_error": pytest.approx(21.9089, abs=1e-4),
+        "standard_error": pytest.approx(24.4949, abs=1e-4),
+        "low": pytest.approx(60 - 2.776445 * 24.4949, abs=1e-3),
+        "high": pytest.approx(60 + 2.776445 * 24.4949, abs=1e-3),
         "n": 5,
+        "videos": 5,
         "unparsed": 1,
         "parts": {"short": 100.0, "long": pytest.approx(100 / 3)},
     }
@@ -44,7 +55,7 @@ def test_four_answers_of_which_three_are_right():
         Question(f"q{i}", "v", "?", (), "multiple choice", letter, "s", {"duration": "short"})
         for i, letter in enumerate("ABCD")
     ]
-    (score,) = grade({"videomme": questions}, answered(*"AACD"), TODAY)
+    score = scored({"videomme": questions}, answered(*"AACD"))
     assert score.value == 75.0
 
 
@@ -59,7 +70,7 @@ def test_four_answers_of_which_three_are_right():
     ],
 )
 def test_without_a_tag_the_text_after_the_thinking_is_scored(text: str, value: float):
-    (score,) = grade({"videomme": [videomme("q0", "short")]}, [Prediction("videomme", "q0", text, "today")], TODAY)
+    score = scored({"videomme": [videomme("q0", "short")]}, [Prediction("videomme", "q0", text, "today")])
     assert (score.value, score.unparsed) == (value, int("<answer>" not in text))
 
 
@@ -70,15 +81,15 @@ def test_the_order_of_predictions_is_no_matter():
 
 @pytest.mark.parametrize("answer", ["A", "B"])
 def test_all_or_none_right_has_no_standard_error(answer: str):
-    (score,) = grade(ASKED, answered(*[answer] * 5), TODAY)
+    score = scored(ASKED, answered(*[answer] * 5))
     assert (score.value, score.standard_error) == (100.0 if answer == "A" else 0.0, 0.0)
 
 
 def test_the_standard_error_of_a_real_size():
-    """2,700 questions of VideoMME, half of them right: 50 / sqrt(2700) = 0.9623, however the durations differ."""
+    """2,700 questions of VideoMME, half of them right: 50 / sqrt(2699) = 0.9624, however the durations differ."""
     questions = {"videomme": [videomme(f"q{i}", ("short", "medium", "long")[i // 900]) for i in range(2700)]}
-    (score,) = grade(questions, answered(*["A"] * 1350, *["B"] * 1350), TODAY)
-    assert math.isclose(score.standard_error, 0.9623, abs_tol=1e-4)
+    score = scored(questions, answered(*["A"] * 1350, *["B"] * 1350))
+    assert score.standard_error == pytest.approx(0.9624, abs=1e-4)
     assert score.parts == {"short": 100.0, "medium": 50.0, "long": 0.0}
 
 
@@ -104,19 +115,19 @@ def vsibench() -> list[Question]:
     for i, (kind, truth, *_) in enumerate(VSI):
         choice = truth == "A"
         form, options = ("multiple choice", ("A. a", "B. b")) if choice else ("regression", ())
-        made.append(Question(f"q{i}", "v", "?", options, form, truth, "vsibench", {"type": kind}))
+        made.append(Question(f"q{i}", f"{i}.mp4", "?", options, form, truth, "vsibench", {"type": kind}))
     return made
 
 
 def test_vsibench_is_the_mean_of_eight_tasks():
     """Tasks 0.5 (of 0.5, 1 and 0), 0.5, 1, 0, 0.5, 0.8, 0.9, 0.2: 4.4 / 8.
 
-    Of three parts the answers differ, with variances 1/4, 1/4 and 0.04 of two each:
-    sqrt((1/24)² / 8 + (1/8)² / 8 + (1/8)² * 0.02) = 0.049826.
+    Of three parts the answers differ, by 1/2, 1/2 and 0.2 from their means, two each that weigh 1/48, 1/16 and 1/16:
+    squares 0.00248264, times 13 / 12 for as many videos and 12 / 3 for ten means of 13 questions: 0.103721².
     """
-    (score,) = grade({"vsibench": vsibench()}, answered(*[row[2] for row in VSI], benchmark="vsibench"), TODAY)
+    score = scored({"vsibench": vsibench()}, answered(*[row[2] for row in VSI], benchmark="vsibench"))
     assert score.value == pytest.approx(55.0)
-    assert score.standard_error == pytest.approx(4.9826, abs=1e-4)
+    assert score.standard_error == pytest.approx(10.3721, abs=1e-4)
     assert score.parts["object_rel_direction_easy"] == 50.0
     assert score.parts["object_counting"] == pytest.approx(80.0)
     assert (score.n, len(score.parts)) == (13, 10)
@@ -138,16 +149,16 @@ def tempcompass(id: str, config: str) -> Question:
         "yes_no": ("yes or no", (), "yes"),
         "caption_matching": ("caption matching", ("Option 1: a", "Option 2: b"), "Option 1: a"),
     }.get(config, ("multiple choice", ("A. a", "B. b"), "A"))
-    return Question(id, "v", "?", options, kind, answer, "tempcompass", {"configuration": config})
+    return Question(id, f"{id}.mp4", "?", options, kind, answer, "tempcompass", {"configuration": config})
 
 
 def test_tempcompass_reports_captioning_but_does_not_count_it():
-    """Right are 1 of 1, 0 of 1 and 1 of 2 that count: 50 percent of 4, and 100 * sqrt(0.25 / 4) = 25."""
+    """Right are 1 of 1, 0 of 1 and 1 of 2 that count: 50 percent of 4, and 100 * sqrt(0.25 / 3) = 28.8675."""
     configs = ["multi-choice", "yes_no", "caption_matching", "caption_matching", "captioning"]
     questions = {"tempcompass": [tempcompass(f"q{i}", config) for i, config in enumerate(configs)]}
-    (score,) = grade(questions, answered("A", "no", "1", "2", None, benchmark="tempcompass"), TODAY)
+    score = scored(questions, answered("A", "no", "1", "2", None, benchmark="tempcompass"))
     parts = {"multi-choice": 100.0, "yes_no": 0.0, "caption_matching": 50.0, "captioning": 0.0}
-    assert (score.value, score.standard_error) == (pytest.approx(50.0), pytest.approx(25.0))
+    assert (score.value, score.standard_error) == (pytest.approx(50.0), pytest.approx(28.8675, abs=1e-4))
     assert (score.n, score.unparsed, score.parts) == (4, 0, parts)
 
 
@@ -183,14 +194,37 @@ def test_a_weight_is_the_share_of_the_questions_or_of_the_tasks():
     assert (weights["route_planning"], weights["object_rel_direction_easy"]) == (1 / 8, 1 / 24)
 
 
-def test_the_two_standard_errors():
-    """Credits 1, 0 and 1, 1, 1, 0 with variances 1/4 and 3/16; all six together 2/9."""
-    credits = {"a": [1.0, 0.0], "b": [1.0, 1.0, 1.0, 0.0]}
-    assert standard_error(credits, micro({"a": 2, "b": 4})) == pytest.approx(math.sqrt(2 / 9 / 6))
-    stratified = math.sqrt(0.25 * (1 / 4) / 2 + 0.25 * (3 / 16) / 4)
-    assert standard_error(credits, {"a": 0.5, "b": 0.5}) == pytest.approx(stratified)
-    alone = math.sqrt((3 / 16) / 4)
-    assert standard_error(credits, {"a": 0.0, "b": 1.0}) == pytest.approx(alone)
+def test_every_question_has_its_credit_and_its_share():
+    """In the order of the questions; all of one sample where they weigh the same."""
+    assert grade(ASKED, answered("A", "B", "A", "B", None)[::-1], TODAY) == [
+        Graded("videomme", f"q{i}", f"q{i}.mp4", "", pytest.approx(0.2), credit, answer)
+        for i, (credit, answer) in enumerate([(1.0, "A"), (0.0, "B"), (1.0, "A"), (0.0, "B"), (0.0, "no tag")])
+    ]
+
+
+def test_parts_that_weigh_otherwise_are_samples_of_their_own():
+    graded = grade({"vsibench": vsibench()}, answered(*[row[2] for row in VSI], benchmark="vsibench"), TODAY)
+    assert [g.stratum for g in graded] == [row[0] for row in VSI]
+    assert [g.weight for g in graded[:3]] == [1 / 48, 1 / 48, 1 / 24]
+    assert [g.credit for g in graded] == pytest.approx([row[3] for row in VSI])
+    assert math.fsum(g.weight * g.credit for g in graded) == pytest.approx(0.55)
+
+
+def test_what_is_reported_but_not_counted_weighs_nothing():
+    questions = {"tempcompass": [tempcompass("q0", "yes_no"), tempcompass("q1", "captioning")]}
+    graded = grade(questions, answered("yes", "A", benchmark="tempcompass"), TODAY)
+    assert [(g.stratum, g.weight, g.credit) for g in graded] == [("", 1.0, 1.0), ("", 0.0, 1.0)]
+
+
+def test_one_video_has_a_score_without_an_error():
+    """Its questions say nothing of other videos."""
+    questions = {
+        "videomme": [
+            Question(f"q{i}", "v", "?", ("A. a",), "multiple choice", "A", "s", {"duration": "short"}) for i in range(2)
+        ]
+    }
+    score = scored(questions, answered("A", None))
+    assert (score.value, score.standard_error, score.low, score.high, score.videos) == (50.0, None, None, None, 1)
 
 
 def test_predictions_of_another_spec_are_refused():
@@ -205,7 +239,7 @@ def test_predictions_of_another_spec_are_refused():
 
 def test_several_parts_have_several_specs():
     predictions = answered("A", "A", "A", "A") + answered(*["A"] * 5, spec="part two")[4:]
-    (score,) = grade(ASKED, predictions, frozenset({"today", "part two"}))
+    score = scored(ASKED, predictions, frozenset({"today", "part two"}))
     assert score.n == 5
 
 

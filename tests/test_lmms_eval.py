@@ -11,7 +11,7 @@ import pytest
 
 from stgrpo.answers import final_answer
 from stgrpo.benchmarks import BENCHMARKS
-from stgrpo.benchmarks.grading import grade
+from stgrpo.benchmarks.grading import grade, scores
 from stgrpo.records import Prediction, Question
 
 GOLDEN: dict[str, Any] = json.loads(Path(__file__).with_name("lmms_eval_scores.json").read_text(encoding="utf-8"))
@@ -38,7 +38,8 @@ def test_every_credit_is_lmms_evals_or_differs_for_a_reason(name: str):
 def test_the_score_and_its_parts_are_lmms_evals(name: str):
     kept = [(question, text) for question, text, _, reason in answered(name) if not reason]
     predictions = [Prediction(name, question.id, text, "now") for question, text in kept]
-    (score,) = grade({name: [question for question, _ in kept]}, predictions, frozenset({"now"}))
+    questions = {name: [question for question, _ in kept]}
+    (score,) = scores(questions, predictions, grade(questions, predictions, frozenset({"now"})))
     theirs, parts = GOLDEN[name], dict(score.parts)
     if name == "vsibench":  # lmms-eval reports the three levels as one
         levels = [parts.pop(f"object_rel_direction_{level}") for level in ("easy", "medium", "hard")]

@@ -91,7 +91,8 @@ def examine(chosen: Experiment, cell: str) -> None:
         files += questions
         words = ["--policy", policy, "--state", f"{out}/state/eval-{part}", "--out", f"{out}/eval/{part}.jsonl"]
         assert not main(["evaluate", "--spec", spec.canonical(), "--questions", *questions, *words])
-    words = ["--policy", policy, "--questions", *files, "--out", f"{out}/metrics.json"]
+    words = ["--policy", policy, "--questions", *files]
+    words += ["--out", f"{out}/metrics.json", "--graded", f"{out}/graded.jsonl"]
     words += ["--predictions", *(f"{out}/eval/{part}.jsonl" for part in chosen.active.evaluation.parts)]
     assert not main(["grade", "--cell", cell, "--seed=0", "--specs", *hashes, *words])
 

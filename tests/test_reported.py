@@ -10,15 +10,17 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
-from support import ROOT, copy_of_the_tree, experiment
+from support import ROOT, answers, copy_of_the_tree, experiment
 from test_tables import TABLE, body, changed, measured
 
 from stgrpo.__main__ import main
 from stgrpo.config import Row
 from stgrpo.errors import UserError
+from stgrpo.files import write_records
 from stgrpo.report.contents import Column, TableSpec, table_spec
+from stgrpo.report.csv_twin import Origin, to_csv
 from stgrpo.report.reported import read_reported
-from stgrpo.report.tables import to_csv, to_latex
+from stgrpo.report.tables import to_latex
 
 REPORTED = ROOT / "workflow/resources/reported.csv"
 TABLES = ("table1", "table2", "table3", "table4", "table5")
@@ -108,7 +110,7 @@ table2,GPT-4o,tempcompass,75.15
 table2,GRPO Baseline,tempcompass,72.1
 table2,GRPO Baseline,average,57
 """
-SCORES = measured(("grpo", 0, 71.25), ("grpo", 1, 73.25), ("own", 0, 50.0))
+SCORES = measured(("grpo", 0, 285), ("grpo", 1, 293), ("own", 0, 200), questions=400)
 
 
 def read(folder: Path, text: str = FILE, table: TableSpec = COMPARED):
@@ -122,9 +124,9 @@ def test_the_paper_s_number_stands_behind_ours_as_printed_and_is_never_bold(tmp_
     lines = to_latex(COMPARED, SCORES, reported).splitlines()
     assert lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")] == [
         r"GPT-4o$^\dagger$ & {\scriptsize(75.15)} & -- \\",
-        r"GRPO & \textbf{72.3} {\scriptsize$\pm$1.0} {\scriptsize(72.1)} & "
-        r"\textbf{72.3} {\scriptsize$\pm$1.0} {\scriptsize(57)} \\",
-        r"Own & 50.0 {\scriptsize$\pm$1.0} & 50.0 {\scriptsize$\pm$1.0} \\",
+        r"GRPO & \textbf{72.3} {\scriptsize$\pm$2.4} {\scriptsize(72.1)} & "
+        r"\textbf{72.3} {\scriptsize$\pm$2.4} {\scriptsize(57)} \\",
+        r"Own & 50.0 {\scriptsize$\pm$2.5} & 50.0 {\scriptsize$\pm$2.5} \\",
     ]
     caption = next(line for line in lines if line.startswith(r"\caption"))
     assert "in parentheses what the paper prints, its averages too, while ours are recomputed;" in caption
@@ -133,14 +135,17 @@ def test_the_paper_s_number_stands_behind_ours_as_printed_and_is_never_bold(tmp_
 
 def test_csv_holds_the_paper_s_number_and_the_difference_of_every_seed(tmp_path: Path):
     """71.25 - 72.1 = -0.85; of a mean it is that to the mean of the paper's own columns, whatever it prints."""
-    lines = csv.DictReader(StringIO(to_csv(COMPARED, SCORES, read(tmp_path))))
+    origins = {run: Origin("s", "t", "c") for run in SCORES}
+    lines = csv.DictReader(StringIO(to_csv(COMPARED, SCORES, origins, read(tmp_path))))
     found = [tuple(line[k] for k in ("row", "cell", "seed", "column", "value", "reported", "delta")) for line in lines]
     assert found == [
         ("GPT-4o", "", "", "tempcompass", "", "75.15", ""),
         ("GRPO", "grpo", "0", "tempcompass", "71.2500", "72.1", "-0.8500"),
         ("GRPO", "grpo", "1", "tempcompass", "73.2500", "72.1", "1.1500"),
+        ("GRPO", "grpo", "mean", "tempcompass", "72.2500", "72.1", "0.1500"),
         ("GRPO", "grpo", "0", "Avg.", "71.2500", "57", "-0.8500"),
         ("GRPO", "grpo", "1", "Avg.", "73.2500", "57", "1.1500"),
+        ("GRPO", "grpo", "mean", "Avg.", "72.2500", "57", "0.1500"),
         ("Own", "own", "0", "tempcompass", "50.0000", "", ""),
         ("Own", "own", "0", "Avg.", "50.0000", "", ""),
     ]
@@ -182,23 +187,52 @@ def test_a_value_that_is_no_number_is_one_line(tmp_path: Path):
 # Through the verbs.
 
 
-def metrics(folder: Path, cell: str) -> str:
-    """A file of scores as grade leaves it."""
-    scores = [{"benchmark": name, "value": 60.0, "standard_error": 2.0, "n": 600} for name in ("tempcompass", "mmvu")]
-    block = {"spec": TABLE.specs.get(f"{cell}/seed0", "own"), "commit": "c0ffee", "dirty": False}
-    found = {"cell": cell, "seed": 0, "scores": scores, "evaluations": {}, "weights": block, "provenance": block}
+def metrics(folder: Path, cell: str) -> list[str]:
+    """Files of scores and of credits as grade leaves them: 60 % right."""
+    block = {"spec": TABLE.specs.get(f"{cell}/seed0", "own"), "commit": "c0ffee", "dirty": False, "image": None}
+    block |= {"packages": {"torch": "2.13.0"}, "device": "cpu", "data": {"mmvu": "d1"}}
+    answering = {**block, "commit": "decade", "dirty": True, "packages": {"torch": "2.14.0"}, "data": {}}
+    found = {"cell": cell, "seed": 0, "evaluations": {"all": answering}, "weights": block, "provenance": block}
     (folder / f"{cell}.json").write_text(json.dumps(found))
-    return str(folder / f"{cell}.json")
+    write_records(folder / f"{cell}.jsonl", answers("tempcompass", 60) + answers("mmvu", 60))
+    return ["--metrics", str(folder / f"{cell}.json"), "--graded", str(folder / f"{cell}.jsonl")]
+
+
+def tabulate(folder: Path, table: TableSpec, *words: str) -> int:
+    words = ("tabulate", "--spec", table.model_dump_json(), *words)
+    return main([*words, "--tex", str(folder / "t.tex"), "--csv", str(folder / "t.csv")])
 
 
 def test_tabulate_asks_no_metrics_of_a_row_without_a_cell(tmp_path: Path):
     read(tmp_path)
     table = COMPARED.model_copy(update={"rows": ROWS[:2]})
-    words = ["tabulate", "--spec", table.model_dump_json(), "--metrics", metrics(tmp_path, "grpo")]
-    words += ["--tex", str(tmp_path / "t.tex"), "--csv", str(tmp_path / "t.csv")]
-    assert main([*words, "--reported", str(tmp_path / "reported.csv")]) == 0
+    assert tabulate(tmp_path, table, *metrics(tmp_path, "grpo"), "--reported", str(tmp_path / "reported.csv")) == 0
     assert "(75.15)" in (tmp_path / "t.tex").read_text()
     assert ",72.1,-12.1000," in (tmp_path / "t.csv").read_text()
+
+
+def test_a_line_names_all_that_its_weights_and_its_answers_come_from(tmp_path: Path):
+    table = TABLE.model_copy(update={"rows": TABLE.rows[:1]})
+    assert tabulate(tmp_path, table, *metrics(tmp_path, "grpo")) == 0
+    with (tmp_path / "t.csv").open(newline="") as lines:
+        line = next(csv.DictReader(lines))
+    names = ("spec", "trained", "commit", "dirty", "image", "packages", "device", "data")
+    assert [line[name] for name in names] == [
+        *("aaaa", "aaaa", "c0ffee decade", "true", "", "torch=2.13.0 torch=2.14.0", "cpu", "mmvu=d1"),
+    ]
+
+
+def test_credits_without_their_metrics_or_of_another_benchmark_are_refused(tmp_path: Path, capsys):
+    given = metrics(tmp_path, "grpo")
+    table = TABLE.model_copy(update={"rows": TABLE.rows[:1]})
+    assert tabulate(tmp_path, table, *given, given[-1]) == 2
+    write_records(Path(given[-1]), answers("mmvu", 60))
+    assert tabulate(tmp_path, table, *given) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "tabulate: table2: 1 files of metrics and 2 of credits; give one of each for a cell and seed, in the same "
+        "order",
+        "tabulate: table2: no score of cell 'grpo' on tempcompass among the given metrics",
+    ]
 
 
 def test_a_fetched_checkpoint_is_adopted_with_its_tokenizer_or_not_at_all(tmp_path: Path, policy_path: Path, capsys):
@@ -211,7 +245,8 @@ def test_a_fetched_checkpoint_is_adopted_with_its_tokenizer_or_not_at_all(tmp_pa
     lock = tmp_path / "video-r1-7b.json"
 
     def adopt(names: list[str]) -> int:
-        lock.write_text(json.dumps({"repository": "Video-R1/Video-R1-7B", "files": [{"path": name} for name in names]}))
+        files = [{"path": name, "size": 1, "sha256": "00"} for name in names]
+        lock.write_text(json.dumps({"repository": "Video-R1/Video-R1-7B", "files": files}))
         words = ["adopt", "--spec", '{"source":"video-r1-7b"}', "--fetched", str(lock), "--out", str(tmp_path / "out")]
         return main(words)
 

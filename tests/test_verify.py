@@ -120,7 +120,7 @@ def move(old: str, new: str) -> Callable[[Path], list[str]]:
 
 def right_answer(text: str) -> str:
     """Predictions of which the first one is of another letter."""
-    return re.sub(r"<answer>([A-D])", lambda m: "<answer>" + ("B" if m[1] == "A" else "A"), text, count=1)
+    return re.sub(r"<answer> ([A-D])", lambda m: "<answer> " + ("B" if m[1] == "A" else "A"), text, count=1)
 
 
 def first_digit(text: str) -> str:

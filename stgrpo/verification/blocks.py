@@ -41,9 +41,11 @@ class Block:
     @property
     def made(self) -> dict[Path, str]:
         """Hashes of the files that it vouches for."""
-        weights = {f"model/{name}": digest for name, digest in self.around.get("weights", {}).items()}
-        outputs = self.block.get("outputs", {}) | (weights if self.path.name == "train.json" else {})
-        return {self.path.parent / name: digest for name, digest in outputs.items()}
+        weights = self.around.get("weights", {}) if self.path.name != "metrics.json" else {}
+        outputs = self.block.get("outputs", {}) | {f"model/{name}": digest for name, digest in weights.items()}
+        # What a training says stands in the folder of its weights too, in the same words.
+        home = self.path.parent.parent if weights and self.path.name == "made_by.json" else self.path.parent
+        return {home / name: digest for name, digest in outputs.items()}
 
 
 def read_blocks(scale: Path) -> tuple[list[Block], list[Mismatch]]:

@@ -64,11 +64,12 @@ def _scores(folder: Path, path: Path, metrics: Mapping[str, Any], origins: list[
     if (metrics["cell"], metrics["seed"]) != (folder.parent.name, _seed(folder)):
         yield Mismatch(path, f"is of {metrics['cell']} seed {metrics['seed']}, stands in {folder}")
     trained = folder / "train.json"
-    if trained.exists() and metrics["weights"] != read_json(trained)["provenance"]:
-        yield Mismatch(path, "says other weights than train.json")
+    if trained.exists() and metrics["weights"] != (block := read_json(trained)["provenance"]):
+        yield Mismatch(path, f"is not of the weights of train.json{_where(metrics['weights'], block)}")
     evaluations = {origin.name.removesuffix(".provenance.json"): read_json(origin) for origin in origins}
-    if metrics["evaluations"] != evaluations:
-        yield Mismatch(path, "says other evaluations than eval/*.provenance.json")
+    for origin, (part, block) in zip(origins, evaluations.items(), strict=True):
+        if (copy := metrics["evaluations"].get(part)) != block:
+            yield Mismatch(origin, f"is not what metrics.json has copied{_where(copy, block)}")
     names = [name for block in evaluations.values() for name in block["resolved"]["benchmarks"]]
     files = {name: folder.parents[2] / "questions" / f"{name}.jsonl" for name in names}
     questions = {score["benchmark"]: read_records(files[score["benchmark"]], Question) for score in metrics["scores"]}
@@ -99,6 +100,12 @@ def _origin(path: Path, named: str, model: Path) -> Iterator[Mismatch]:
     made = read_json(model / "made_by.json")["provenance"]["spec"]
     if made != named.partition("@")[2]:
         yield Mismatch(path, f"is of {named}, {model} is of {made}")
+
+
+def _where(one: Mapping[str, Any] | None, other: Mapping[str, Any]) -> str:
+    """Which fields of two blocks differ."""
+    differing = [name for name in other if (one or {}).get(name) != other[name]]
+    return f" ({', '.join(differing)})" if differing else ""
 
 
 def _seed(folder: Path) -> int:
