@@ -116,7 +116,9 @@ def _ratio(one: Bias) -> str:
     """Of a rare right answer, as measured and by the closed form."""
     assert one.rarity is not None, "cells that have such groups"
     seeds = _interval(one.rarity, 2) if one.rarity.low is not None else ""
-    return f"{one.rarity.value:.2f}{seeds}" + (f" (closed form {one.expected_rarity:.2f})" if one.expected_rarity else "")
+    return f"{one.rarity.value:.2f}{seeds}" + (
+        f" (closed form {one.expected_rarity:.2f})" if one.expected_rarity else ""
+    )
 
 
 def _left_out(failures: Failures) -> Finding:
