@@ -35,8 +35,8 @@ lint: .venv/ready
 
 install: .venv/ready
 
-# What the tests of tables, report and cluster need: LaTeX, Chromium, Slurm, Apptainer, and an image that needs no registry.
-# Elsewhere than as root on Debian the tests that miss something are skipped and say so.
+# What the tests of tables, report and cluster need: LaTeX, Chromium, Slurm, Apptainer, and an image that needs no
+# registry. Elsewhere than as root on Debian the tests that miss something are skipped and say so.
 system: .venv/ready
 	@if ! { $(AS_ROOT_ON_DEBIAN); }; then echo "not root on Debian: tests that miss LaTeX, Chromium, Slurm or Apptainer are skipped"; \
 	else \

@@ -73,5 +73,11 @@ def _page(results: Results, reported: Path) -> Page:
         paper=paper(read_paper(reported)),
         deviations=deviations(TRAINER.read_text(encoding="utf-8")),
         origins=origins(results),
-        commit=commit()["commit"],
+        commit=_code(),
     )
+
+
+def _code() -> str:
+    """The commit of the code that lays out the page, and whether it was changed since."""
+    found = commit()
+    return (found["commit"] or "unknown") + (" with uncommitted changes" if found["dirty"] else "")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from stgrpo.report.bias import Bias
 from stgrpo.report.failures import Failures
 from stgrpo.report.table_views import TableView
 from stgrpo.report.trainings import BiasView, FigureView
@@ -100,20 +101,24 @@ def _single(found: Sequence[Difference]) -> Iterator[Finding]:
 
 
 def _bias(bias: BiasView) -> Iterator[Finding]:
-    told = [
-        f"{one.rarity.value:.2f} times in {one.cell}"
-        + (f" (closed form {one.expected_rarity:.2f})" if one.expected_rarity else "")
-        for one in bias.cells
-        if one.rarity
-    ]
+    told = [f"{one.cell} {_ratio(one)}" for one in bias.cells if one.rarity]
     if told:
-        text = f"The only right answer of a group pulls as hard as one in a group half right, {', '.join(told)}."
+        text = f"Pull of the only right answer of a group, over that of one in a group half right: {'; '.join(told)}."
         yield Finding("measured", "", text)
     for later, first, estimate in bias.flat:
         points = f"{abs(100 * estimate.value):.1f} points {'fewer' if estimate.value < 0 else 'more'} of them than"
         told = points if estimate.value else "as many of them as"
         text = f"Groups that teach nothing: {later} has {told} {first}{_interval(estimate, 1, 100)}."
         yield Finding(*_verdict(estimate, better=-1), text)
+
+
+def _ratio(one: Bias) -> str:
+    """Of a rare right answer, as measured and by the closed form."""
+    assert one.rarity is not None, "cells that have such groups"
+    seeds = _interval(one.rarity, 2) if one.rarity.low is not None else ""
+    return f"{one.rarity.value:.2f}{seeds}" + (
+        f" (closed form {one.expected_rarity:.2f})" if one.expected_rarity else ""
+    )
 
 
 def _left_out(failures: Failures) -> Finding:

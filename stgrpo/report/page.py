@@ -74,7 +74,7 @@ class Page:
     paper: Paper
     deviations: Sequence[str]
     origins: Origins
-    commit: str | None
+    commit: str
 
     @property
     def reach(self) -> float:

@@ -16,7 +16,7 @@ rule report:
     localrule: True
     params:
         spec=spec_of_report,
-        results=f"results/{EXPERIMENT.scale}",
+        results=lambda wildcards, output: str(Path(output.page).parent),
     shell:
         "python -m stgrpo report --spec {params.spec:q} --results {params.results:q}"
         " --reported {input.reported:q} --out {output.page:q} > {log:q} 2>&1"
