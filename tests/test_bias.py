@@ -65,7 +65,7 @@ def test_nothing_is_learned_where_all_groups_are_flat():
 
 
 def test_half_right_is_right():
-    """A numerical estimate is hardly ever exact, and ROUGE gives 2/3 to a single word that is matched."""
+    """A numerical estimate is hardly ever exact, and ROUGE's mean gives 2/3 to a single word that is matched."""
     found = bias("grpo", FOUR, {0: [group([0.5, 2 / 3, 0.999999, 0.49], [1, 1, 1, -3])]})
     assert [level.groups for level in found.levels] == [0, 0, 0, 1, 0]
 
