@@ -178,7 +178,7 @@ def test_findings_say_what_is_resolved_and_what_is_not(tmp_path: Path):
     found = [(one.badge, one.tone, one.text) for one in findings(compared, [], None, failed)]
     start = "In points of the mean over 2 benchmarks: "
     assert set(found[:3]) == {
-        ("resolved", "up", f"{start}x is 2.0 above y [1.0, 3.1], 5 seeds."),
+        ("resolved", "up", f"{start}x is 2.0 above y [1.0, 3.1]."),
         ("resolved", "down", f"{start}w is 3.0 below y [−4.0, −2.0]."),
         ("not resolved", "mid", f"{start}z is 1.5 below y [−4.0, 1.0]."),
     }

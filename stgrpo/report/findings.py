@@ -134,7 +134,7 @@ def _interval(estimate: Estimate, digits: int, factor: float = 1) -> str:
     if estimate.low is None or estimate.high is None:
         return f" ({estimate.seeds} seed, no interval)" if estimate.seeds == 1 else " (no interval)"
     low, high = (f"{factor * end:.{digits}f}".replace("-", "−") for end in (estimate.low, estimate.high))
-    return f" [{low}, {high}]" + (f", {estimate.seeds} seeds" if estimate.seeds > 1 else "")
+    return f" [{low}, {high}]"
 
 
 def _verdict(estimate: Estimate, better: int = 1) -> tuple[str, Tone]:
