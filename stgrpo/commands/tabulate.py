@@ -8,7 +8,8 @@ from pathlib import Path
 
 from stgrpo.commands import add_spec, vouch
 from stgrpo.errors import UserError
-from stgrpo.files import write_text
+from stgrpo.files import read_records, write_text
+from stgrpo.records import Graded
 from stgrpo.report.contents import TableSpec
 from stgrpo.report.made import table_texts
 
@@ -31,7 +32,8 @@ def run(args: Namespace) -> None:
             f"{table.name}: {len(args.metrics)} files of metrics and {len(args.graded)} of credits; give one of each "
             "for a cell and seed, in the same order"
         )
-    tex, csv = table_texts(table, zip(args.metrics, args.graded, strict=True), args.reported)
+    answers = [read_records(path, Graded) for path in args.graded]
+    tex, csv = table_texts(table, zip(args.metrics, answers, strict=True), args.reported)
     write_text(args.tex, tex)
     write_text(args.csv, csv)
     inputs = [*args.metrics, *args.graded, *([args.reported] if args.reported else [])]

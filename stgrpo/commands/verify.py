@@ -23,7 +23,7 @@ def run(args: Namespace) -> None:
         print(mismatch)
     wrong = len(found.mismatches)
     print(
-        f"{found.files} files hashed, {found.runs} runs graded again, {found.tables} tables made again: "
+        f"{found.files} files hashed, {found.runs} runs graded again, {found.tables} table(s) made again: "
         + (f"{wrong} mismatches" if wrong else "all match")
     )
     if wrong:

@@ -1,11 +1,11 @@
 """The texts of a table, from the files that cells leave."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from stgrpo.errors import UserError
-from stgrpo.files import read_json, read_records
+from stgrpo.files import read_json
 from stgrpo.records import Graded
 from stgrpo.report.comparisons import Answers
 from stgrpo.report.contents import TableSpec
@@ -14,22 +14,24 @@ from stgrpo.report.reported import read_reported
 from stgrpo.report.tables import to_latex
 
 
-def table_texts(table: TableSpec, runs: Iterable[tuple[Path, Path]], reported: Path | None) -> tuple[str, str]:
+def table_texts(
+    table: TableSpec, runs: Iterable[tuple[Path, Sequence[Graded]]], reported: Path | None
+) -> tuple[str, str]:
     """LaTeX and CSV of a table.
 
     Args:
         table: what it holds.
-        runs: metrics.json and graded.jsonl of every cell and seed in it.
+        runs: metrics.json, and graded answers, of every cell and seed in it.
         reported: the paper's numbers, where they may stand beside ours.
 
     Raises:
         UserError: a run was made by another spec than the table asks for; a score is missing.
     """
     graded, origins = {}, {}
-    for metrics, credits in runs:
+    for metrics, answers in runs:
         found = read_json(metrics)
         run = (found["cell"], found["seed"])
-        graded[run], origins[run] = read_records(credits, Graded), _origin(found)
+        graded[run], origins[run] = answers, _origin(found)
     _check(table, graded, origins)
     theirs = read_reported(reported, table) if reported else {}
     return to_latex(table, graded, theirs), to_csv(table, graded, origins, theirs)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,14 @@ _KEYS = tuple(provenance(""))  # what every block says
 _BLOCKS = ("*.provenance.json", "train.json", "made_by.json", "metrics.json")
 _MADE = (".jsonl", ".tex", ".csv", ".pdf", ".png", ".html", ".parquet", ".safetensors")  # what some block must know
 _UNSAID = {"state", "logs", "timing"}  # folders of what is no result
+
+
+class _Hashes(dict[Path, str]):
+    """SHA-256 of files, each read once."""
+
+    def __missing__(self, path: Path) -> str:
+        self[path] = sha256(path)
+        return self[path]
 
 
 @dataclass(frozen=True)
@@ -66,13 +73,14 @@ def check_blocks(scale: Path, blocks: list[Block]) -> Iterator[Mismatch]:
     """What a block leaves out, files that are not what it says, files that none knows, data that is another."""
     root = scale.parent.parent
     known: set[Path] = set()
+    hashes = _Hashes()
     for one in blocks:
         if missing := [key for key in _KEYS if key not in one.block]:
             yield Mismatch(one.path, f"does not say its {', '.join(missing)}; made by older code, make it again")
             continue
         known |= set(one.made)
-        yield from _files(one.made, f"since {one.path.name} was written")
-        yield from _files(_inputs(one, scale, root), f"since {one.path} was made from it")
+        yield from _files(one.made, hashes, f"since {one.path.name} was written")
+        yield from _files(_inputs(one, scale, root), hashes, f"since {one.path} was made from it")
     for path in sorted(scale.rglob("*")):
         if path.suffix in _MADE and path not in known and not _UNSAID & set(path.relative_to(scale).parts):
             yield Mismatch(path, "nothing says where it comes from")
@@ -102,17 +110,20 @@ def _inputs(one: Block, scale: Path, root: Path) -> dict[Path, str]:
     return found
 
 
-def _files(files: Mapping[Path, str], since: str) -> Iterator[Mismatch]:
+def _files(files: Mapping[Path, str], hashes: _Hashes, since: str) -> Iterator[Mismatch]:
     for path, digest in files.items():
         if not path.is_file():
             yield Mismatch(path, "is gone")
-        elif _sha256(path) != digest:
+        elif hashes[path] != digest:
             yield Mismatch(path, f"changed {since}")
 
 
-@cache
-def _sha256(path: Path) -> str:
-    return sha256(path)
+class _Hashes(dict[Path, str]):
+    """SHA-256 of files, each read once."""
+
+    def __missing__(self, path: Path) -> str:
+        self[path] = sha256(path)
+        return self[path]
 
 
 def _data(scale: Path, root: Path, blocks: list[Block]) -> Iterator[Mismatch]:

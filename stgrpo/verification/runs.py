@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stgrpo.benchmarks.grading import grade, scores
 from stgrpo.files import read_json, read_records, read_rows
-from stgrpo.records import Graded, Prediction, Question
+from stgrpo.records import Graded, Prediction, Question, Score
 from stgrpo.specs import EvalSpec, TrainSpec
 from stgrpo.verification.blocks import Mismatch, check_spec
 
@@ -26,7 +27,42 @@ def check_run(folder: Path) -> Iterator[Mismatch]:
         yield from _evaluation(folder, path, read_json(path))
     metrics = folder / "metrics.json"
     if metrics.exists():
-        yield from _scores(folder, metrics, read_json(metrics), origins)
+        yield from _copies(folder, metrics, read_json(metrics), origins)
+
+
+@dataclass(frozen=True)
+class Regraded:
+    """What the predictions of a cell and seed are worth."""
+
+    graded: list[Graded]
+    scores: list[Score]
+
+
+def regrade(folder: Path) -> Regraded:
+    """Grade them again.
+
+    Raises:
+        UserError: predictions and questions do not match.
+    """
+    evaluations = _evaluations(folder)
+    names = [name for block in evaluations.values() for name in block["resolved"]["benchmarks"]]
+    questions = {name: read_records(folder.parents[2] / "questions" / f"{name}.jsonl", Question) for name in names}
+    predictions = [p for part in evaluations for p in read_records(folder / "eval" / f"{part}.jsonl", Prediction)]
+    graded = grade(questions, predictions, frozenset(block["spec"] for block in evaluations.values()))
+    return Regraded(graded, scores(questions, predictions, graded))
+
+
+def check_scores(folder: Path, again: Regraded) -> Iterator[Mismatch]:
+    """That credits and scores are those of the predictions."""
+    yield from _credits(folder / "graded.jsonl", again.graded)
+    path = folder / "metrics.json"
+    said = {score["benchmark"]: score for score in read_json(path)["scores"]}
+    if odd := said.keys() ^ {score.benchmark for score in again.scores}:
+        yield Mismatch(path, f"scores and answers are not on the same benchmarks: {', '.join(sorted(odd))}")
+    for score in again.scores:
+        for name, value in score.to_row().items():
+            if not _same(found := said.get(score.benchmark, {}).get(name), value):
+                yield Mismatch(path, f"{score.benchmark}: {name} is {found}, from the predictions it is {value}")
 
 
 def _training(folder: Path, made: Mapping[str, Any]) -> Iterator[Mismatch]:
@@ -60,32 +96,24 @@ def _evaluation(folder: Path, path: Path, block: Mapping[str, Any]) -> Iterator[
         yield from _origin(path, policy, models if models.exists() else folder.parents[2] / "policy")
 
 
-def _scores(folder: Path, path: Path, metrics: Mapping[str, Any], origins: list[Path]) -> Iterator[Mismatch]:
+def _copies(folder: Path, path: Path, metrics: Mapping[str, Any], origins: list[Path]) -> Iterator[Mismatch]:
     if (metrics["cell"], metrics["seed"]) != (folder.parent.name, _seed(folder)):
         yield Mismatch(path, f"is of {metrics['cell']} seed {metrics['seed']}, stands in {folder}")
     trained = folder / "train.json"
     if trained.exists() and metrics["weights"] != (block := read_json(trained)["provenance"]):
         yield Mismatch(path, f"is not of the weights of train.json{_where(metrics['weights'], block)}")
-    evaluations = {origin.name.removesuffix(".provenance.json"): read_json(origin) for origin in origins}
-    for origin, (part, block) in zip(origins, evaluations.items(), strict=True):
+    for origin, (part, block) in zip(origins, _evaluations(folder).items(), strict=True):
         if (copy := metrics["evaluations"].get(part)) != block:
             yield Mismatch(origin, f"is not what metrics.json has copied{_where(copy, block)}")
-    names = [name for block in evaluations.values() for name in block["resolved"]["benchmarks"]]
-    files = {name: folder.parents[2] / "questions" / f"{name}.jsonl" for name in names}
-    questions = {score["benchmark"]: read_records(files[score["benchmark"]], Question) for score in metrics["scores"]}
-    if set(questions) != set(names):
-        yield Mismatch(path, f"has scores on {', '.join(questions)}, the answers are to {', '.join(names)}")
-    predictions = [p for part in evaluations for p in read_records(folder / "eval" / f"{part}.jsonl", Prediction)]
-    graded = grade(questions, predictions, frozenset(block["spec"] for block in evaluations.values()))
-    yield from _rows(folder / "graded.jsonl", graded)
-    for found, again in zip(metrics["scores"], scores(questions, predictions, graded), strict=True):
-        for name, value in again.to_row().items():
-            if not _same(found.get(name), value):
-                said = f"{found['benchmark']}: {name} is {found.get(name)}"
-                yield Mismatch(path, f"{said}, from the predictions it is {value}")
 
 
-def _rows(path: Path, graded: list[Graded]) -> Iterator[Mismatch]:
+def _evaluations(folder: Path) -> dict[str, dict[str, Any]]:
+    """Provenance by part."""
+    origins = sorted((folder / "eval").glob("*.provenance.json"))
+    return {origin.name.removesuffix(".provenance.json"): read_json(origin) for origin in origins}
+
+
+def _credits(path: Path, graded: list[Graded]) -> Iterator[Mismatch]:
     said = read_records(path, Graded)
     if len(said) != len(graded):
         yield Mismatch(path, f"{len(said)} lines, {len(graded)} predictions")
