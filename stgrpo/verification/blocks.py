@@ -1,6 +1,7 @@
 """The chain of hashes: every block of provenance, the files that it says it is made from, and those that it made."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +59,13 @@ def read_blocks(scale: Path, files: Iterable[Path]) -> tuple[list[Block], list[M
     found: list[Block] = []
     broken: list[Mismatch] = []
     for path in filter(is_block, files):
-        problems = list(guarded(path, _read(path, scale, found)))
-        broken += problems
+        broken += guarded(path, _read(path, scale, found))
     return found, broken
 
 
 def _read(path: Path, scale: Path, found: list[Block]) -> Iterator[Mismatch]:
+    if not path.is_file():
+        raise UserError(f"{path}: is no file, or a link that leads nowhere")
     around = read_json(path)
     if not isinstance(around, dict) or not isinstance(block := around.get("provenance", around), dict):
         raise UserError(f"{path}: holds no provenance")
@@ -81,8 +83,8 @@ def _read(path: Path, scale: Path, found: list[Block]) -> Iterator[Mismatch]:
 def fingerprint(results: Path, paths: Iterable[Path]) -> str:
     """Sixteen hexadecimal digits that stand for all blocks: of the SHA-256 of their paths and hashes."""
     hashes, digest = Hashes(), hashlib.sha256()
-    for path in sorted(path for path in paths if path.is_file()):
-        digest.update(f"{path.relative_to(results).as_posix()} {hashes[path]}\n".encode())
+    for path in sorted(path for path in paths if path.is_file() and os.access(path, os.R_OK)):
+        digest.update(os.fsencode(path.relative_to(results)) + f" {hashes[path]}\n".encode())
     return digest.hexdigest()[:16]
 
 

@@ -77,9 +77,7 @@ def check_questions(one: Block, named: str, blocks: Blocks) -> Iterator[Mismatch
         yield Mismatch(one.path, f"is of {named}, these questions are not there or cannot be read")
         return
     origins = set(questions.block["data"])
-    origins |= {
-        b.block["spec"] for p, b in blocks.items() if p[0] == "world" and b.block["resolved"]["source"] in origins
-    }
+    origins |= {world.block["spec"] for world in blocks.values() if _world(world) in origins}
     possible = {hashlib.sha256((origin + questions.block["spec"]).encode()).hexdigest()[:16] for origin in origins}
     if wanted not in possible:
         yield Mismatch(one.path, f"is of {named}, {questions.path} is of other questions")
@@ -98,6 +96,12 @@ def check_inputs(one: Block, wanted: Iterable[str], more: bool = False) -> Itera
 def named(path: Path, scale: Path) -> str:
     """A file of the results, as blocks name it."""
     return str(Path("results", scale.name) / path.relative_to(scale))
+
+
+def _world(one: Block) -> str | None:
+    """Source of a rendered corpus; None of anything else, or of what does not say it."""
+    resolved = one.block.get("resolved")
+    return resolved.get("source") if one.place[0] == "world" and isinstance(resolved, Mapping) else None
 
 
 def _scores(one: Block, blocks: Blocks) -> Iterator[Mismatch]:

@@ -48,14 +48,10 @@ def verify(results: Path) -> Verified:
     mismatches, files, runs, tables = list(guarded(results, check_published(results, scales))), 0, 0, 0
     said: list[Path] = []
     for scale in scales:
-        try:
-            below = files_below(scale)
-        except OSError as error:
-            mismatches.append(Mismatch(Path(error.filename), f"cannot be read: {error.strerror}"))
-            continue
+        below, refused = files_below(scale)
         found, broken = read_blocks(scale, below)
         blocks, regraded = {one.place: one for one in found}, dict[Path, Regraded]()
-        mismatches += [*broken, *_scale(scale, below, blocks, regraded)]
+        mismatches += [*refused, *broken, *guarded(scale, _scale(scale, below, blocks, regraded))]
         said += filter(is_block, below)
         files += len({path for one in found for path in one.made})
         runs += len(regraded)
@@ -75,7 +71,7 @@ def _scale(scale: Path, below: list[Path], blocks: Blocks, regraded: dict[Path, 
     trainings = [one for place, one in blocks.items() if place[0] == "cells" and place[3:] == ("train.json",)]
     for one in trainings:
         yield from guarded(one.path, check_training(one, blocks))
-    yield from guarded(scale, check_copies(trainings))
+    yield from check_copies(trainings)
     for one in (one for place, one in blocks.items() if place[0] == "cells" and place[3:4] == ("eval",)):
         yield from guarded(one.path, check_evaluation(one, blocks))
     for folder in run_folders(scale):

@@ -11,7 +11,7 @@ from stgrpo.records import Group
 from stgrpo.specs import TrainSpec
 from stgrpo.verification.blocks import ENDING, MADE_BY, Block, weights_of
 from stgrpo.verification.places import Blocks, check_inputs, check_origin, check_questions, check_spec, named
-from stgrpo.verification.tree import Mismatch
+from stgrpo.verification.tree import Mismatch, guarded
 
 _LOGGED = 1e-4  # numbers are logged as float32
 _FLAT = 1e-8  # rewards of one value
@@ -40,12 +40,16 @@ def check_copies(trainings: Iterable[Block]) -> Iterator[Mismatch]:
     """Trainings by different specs that left the same weights or went the same way: one of them is a copy."""
     first: dict[Hashable, Block] = {}
     for one in trainings:
-        weights = frozenset((n, h) for n, h in one.around["weights"].items() if n.endswith(".safetensors"))
-        steps = [{n: v for n, v in row.items() if n != "seconds"} for row in read_rows(one.path.with_suffix(".jsonl"))]
-        for what, left in (("weights", weights), ("steps", str(steps))):
-            other = first.setdefault((what, left), one)
-            if left and other.block["spec"] != one.block["spec"]:
-                yield Mismatch(one.path, f"has the {what} of {other.path}, which is of another spec")
+        yield from guarded(one.path, _copy(one, first))
+
+
+def _copy(one: Block, first: dict[Hashable, Block]) -> Iterator[Mismatch]:
+    weights = frozenset((name, h) for name, h in one.around["weights"].items() if name.endswith(".safetensors"))
+    steps = [{n: v for n, v in row.items() if n != "seconds"} for row in read_rows(one.path.with_suffix(".jsonl"))]
+    for what, left in (("weights", weights), ("steps", str(steps))):
+        other = first.setdefault((what, left), one)
+        if left and other.block["spec"] != one.block["spec"]:
+            yield Mismatch(one.path, f"has the {what} of {other.path}, which is of another spec")
 
 
 def _steps(folder: Path, spec: TrainSpec) -> Iterator[Mismatch]:

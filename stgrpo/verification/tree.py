@@ -1,7 +1,7 @@
 """What lies in a folder of results, whatever that is, and what is found wrong with it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,8 @@ class Mismatch:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        """One line, whatever a file is called."""
+        return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in f"{self.where}: {self.what}")
 
 
 class Hashes(dict[Path, str]):
@@ -46,18 +47,21 @@ def guarded(where: Path, checks: Iterator[Mismatch]) -> Iterator[Mismatch]:
         yield Mismatch(where, f"cannot be checked: {type(error).__name__}: {first}")
 
 
-def files_below(scale: Path) -> list[Path]:
-    """Every file below the results of a scale, but for what is no result; behind symbolic links too."""
-    return sorted(path for path in walk(scale) if not _unsaid(path.relative_to(scale).parts))
+def files_below(scale: Path) -> tuple[list[Path], list[Mismatch]]:
+    """Every file below the results of a scale, but for what is no result, and the folders that may not be read."""
+    refused: list[OSError] = []
+    found = sorted(path for path in walk(scale, refused.append) if not _unsaid(path.relative_to(scale).parts))
+    return found, [Mismatch(Path(error.filename), f"cannot be read: {error.strerror}") for error in refused]
 
 
-def walk(folder: Path) -> Iterator[Path]:
+def walk(folder: Path, refused: Callable[[OSError], object] | None = None) -> Iterator[Path]:
     """Every file, and every link that leads nowhere, below a folder; a link to one of its own parents is not followed.
 
-    Raises:
-        OSError: a folder may not be read.
+    Args:
+        folder: may be, and hold, symbolic links.
+        refused: told of a folder that may not be read.
     """
-    for here, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
+    for here, folders, names in os.walk(folder, followlinks=True, onerror=refused):
         above = {parent.resolve() for parent in (Path(here), *Path(here).parents)}
         folders[:] = [name for name in folders if Path(here, name).resolve() not in above]
         yield from (Path(here, name) for name in names)
@@ -65,7 +69,3 @@ def walk(folder: Path) -> Iterator[Path]:
 
 def _unsaid(parts: tuple[str, ...]) -> bool:
     return parts[0] in _UNSAID or (parts[0] == "cells" and len(parts) > 4 and parts[3] in _UNSAID)
-
-
-def _refuse(error: OSError) -> None:
-    raise error
