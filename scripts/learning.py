@@ -1,4 +1,4 @@
-"""What the demo's runs learned: python scripts/learning.py (after a run with several seeds, see the README).
+"""What the demo's runs learned: python scripts/learning.py (after a run of scale seeds).
 
 Prints, per cell: the mean of the six benchmarks for every seed, its mean gain over the untrained policy with the
 standard error over the seeds, and the spread of rewards inside a group (Figure 3) by thirds of the training.
@@ -8,7 +8,7 @@ import json
 import statistics
 from pathlib import Path
 
-RESULTS = Path("results/demo/cells")
+RESULTS = Path("results/seeds/cells")
 
 
 def accuracy(cell: Path) -> float:

@@ -29,7 +29,7 @@ def main() -> None:
     """Print one line a folder."""
     torch.set_num_threads(1)
     scale = load_experiment(yaml.safe_load(Path("config.yaml").read_text())).active
-    asked = [(name, q) for name in BENCHMARKS for q in read_records(f"results/demo/questions/{name}.jsonl", Question)]
+    asked = [(name, q) for name in BENCHMARKS for q in read_records(f"results/seeds/questions/{name}.jsonl", Question)]
     with FrameReader() as reader:
         clips = {v: make_clip(reader.read(v, scale.evaluation.frames)) for v in {q.video for _, q in asked}}
     for folder in sys.argv[1:]:

@@ -8,6 +8,7 @@ from io import TextIOWrapper
 
 from stgrpo.commands import VERBS, load_verb, out_of_space
 from stgrpo.errors import UserError
+from stgrpo.provenance import commit
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if "threads" in args:
         os.environ["OMP_NUM_THREADS"] = str(args.threads)  # before torch is read; results must not hang on the machine
+    commit()
     try:
         args.run(args)
     except UserError as error:

@@ -16,10 +16,12 @@ from typing import Any
 from stgrpo import __version__
 
 _PACKAGES = (
-    *("torch", "transformers", "trl", "accelerate", "deepspeed", "peft", "decord", "numpy", "pandas", "scipy"),
-    *("statsmodels", "snakemake"),
+    *("torch", "transformers", "tokenizers", "safetensors", "trl", "accelerate", "deepspeed", "peft", "datasets"),
+    *("decord", "av", "pillow", "numpy", "pandas", "pyarrow", "scipy", "statsmodels", "rouge-score", "jiwer"),
+    *("snakemake",),
 )
 _SLURM = ("SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_JOB_PARTITION", "SLURMD_NODENAME")
+_DECIDES = ("stgrpo", "envs", "workflow", ":(exclude)workflow/resources/locks")
 COMMIT, DIRTY, IMAGE = "STGRPO_COMMIT", "STGRPO_DIRTY", "STGRPO_IMAGE"
 
 
@@ -69,16 +71,23 @@ def provenance(
 def lock_hash(files: Iterable[Mapping[str, Any]]) -> str:
     """Sixteen hexadecimal digits that stand for a source's files: the SHA-256 of their paths, sizes and SHA-256s."""
     listed = sorted((file["path"], file["size"], file["sha256"]) for file in files)
-    return hashlib.sha256(json.dumps(listed, separators=(",", ":")).encode()).hexdigest()[:16]
+    return digest_of(json.dumps(listed, separators=(",", ":")))
+
+
+def digest_of(text: str) -> str:
+    """Sixteen hexadecimal digits of a text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @cache
 def commit() -> dict[str, Any]:
-    """Git commit of the code, and whether the working tree differs from it; both null outside a clone.
+    """Git commit of the code, and whether what decides results differs from it; both null outside a clone.
 
+    A verb asks as it starts, for what is committed while it runs is not what it has read. The locks of sources are
+    written by `fetch`, and config.yaml is everybody's own: specs and data say what was in them.
     The image has no git; there the workflow says it, which reads it before it enters the image (`stgrpo.image`).
     """
-    root = Path(__file__).parent
+    root = Path(__file__).parent.parent
 
     def git(*words: str) -> str | None:
         done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
@@ -87,7 +96,7 @@ def commit() -> dict[str, Any]:
     if COMMIT in os.environ:
         return {"commit": os.environ[COMMIT] or None, "dirty": {"1": True, "0": False}.get(os.environ[DIRTY])}
     try:
-        sha, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", str(root))
+        sha, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", *_DECIDES)
     except FileNotFoundError:  # no git
         sha = changes = None
     return {"commit": sha, "dirty": None if changes is None else bool(changes)}

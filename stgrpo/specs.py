@@ -5,11 +5,11 @@ says whether a result belongs to today's configuration. The canonical form leave
 so a field that is added later changes no existing cell.
 """
 
-import hashlib
 import json
 from typing import Literal, Self
 
 from stgrpo.config import Cell, Corpus, Evaluation, Experiment, Questions, WarmPolicy, WarmScorer
+from stgrpo.provenance import digest_of
 from stgrpo.rules import Algorithm, Controls, FrameRule, Frozen, Grouping, Selection, Training
 
 
@@ -23,7 +23,7 @@ class Spec(Frozen):
 
     def hash(self) -> str:
         """Sixteen hexadecimal digits of the canonical form's SHA-256."""
-        return hashlib.sha256(self.canonical().encode()).hexdigest()[:16]
+        return digest_of(self.canonical())
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -219,8 +219,7 @@ def sources_of(experiment: Experiment, name: str) -> list[str]:
 def _source(experiment: Experiment, name: str) -> str:
     source = sources_of(experiment, name)[0]
     origin = world_spec(experiment, source).hash() if experiment.active.world else source
-    made = hashlib.sha256((origin + prepare_spec(experiment, name).hash()).encode())
-    return f"{name}@{made.hexdigest()[:16]}"
+    return f"{name}@{digest_of(origin + prepare_spec(experiment, name).hash())}"
 
 
 def _named(name: str, spec: Spec) -> str:

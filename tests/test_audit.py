@@ -99,3 +99,9 @@ def test_the_verb_prints_it_all(capsys: pytest.CaptureFixture):
     assert "table4, over 5 columns, without perceptiontest" in said
     assert "+ GRPO                                  58.4   58.98  does not follow" in said
     assert '"consistently outperforms GRPO" (table1, + ST-GRPO)\n    not on tempcompass +0.0\n' in said
+
+
+def test_what_several_tables_print_counts_once():
+    """ST-GRPO against GRPO stands in Tables 2, 3, 4 and 5: of 13 comparisons with baselines 10 are left."""
+    single = [one for one in audit.differences(ROWS) if one.column != "mean"]
+    assert (len(single), len(audit.distinct(single))) == (13 * 6, 10 * 6)

@@ -61,7 +61,7 @@ def add_threads(parser: ArgumentParser) -> None:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Everything in a model's folder that decides what it computes.
+    """Everything in a model's folder but what we say about it; weights first.
 
     Raises:
         UserError: there are no weights.
@@ -69,7 +69,8 @@ def model_files(folder: Path) -> list[Path]:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise UserError(f"{folder}: no weights (*.safetensors); expected a folder written by save_pretrained")
-    return [*weights, *(folder / name for name in ("config.json", "tokenizer.json") if (folder / name).exists())]
+    others = [path for path in sorted(folder.iterdir()) if path.is_file() and path not in weights]
+    return [*weights, *(path for path in others if path.name != MADE_BY and not path.name.startswith("."))]
 
 
 def made_by(folder: Path, wanted: str) -> dict[str, Any]:
@@ -87,13 +88,18 @@ def made_by(folder: Path, wanted: str) -> dict[str, Any]:
     return block
 
 
-def data_of(*origins: Path) -> dict[str, str]:
-    """Lock hashes by source, of all data behind these provenances; of what was made by hand, and has none, nothing."""
-    found: dict[str, str] = {}
-    for origin in filter(Path.exists, origins):
+def inherited(*origins: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """What is taken over from the provenance of inputs; from what was made by hand, and has none, nothing.
+
+    Returns:
+        Lock hashes by source of all data behind it; hashes of the files that say so, for the chain not to end there.
+    """
+    said = [origin for origin in origins if origin.exists()]
+    data: dict[str, str] = {}
+    for origin in said:
         block = read_json(origin)
-        found |= block.get("provenance", block).get("data", {})
-    return found
+        data |= block.get("provenance", block).get("data", {})
+    return data, hashes(said)
 
 
 def device_name() -> str:
@@ -114,8 +120,8 @@ def vouch(spec: Spec, inputs: Sequence[Path], *outputs: Path) -> None:
     It stands beside the first of the outputs.
     """
     made = {path.name: sha256(path) for path in outputs}
-    origins = [path if path.suffix == ".json" else origin_of(path) for path in inputs]
-    block = provenance(spec.hash(), data=data_of(*origins), inputs=hashes(inputs), outputs=made)
+    data, _ = inherited(*(path for path in inputs if path.suffix == ".json"))
+    block = provenance(spec.hash(), data=data, inputs=hashes(inputs), outputs=made)
     write_json(origin_of(outputs[0]), {"spec": spec.model_dump(mode="json"), "provenance": block})
 
 

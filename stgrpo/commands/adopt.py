@@ -7,7 +7,7 @@ import shutil
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stgrpo.commands import MADE_BY, add_spec, data_of, model_files
+from stgrpo.commands import MADE_BY, add_spec, inherited, model_files
 from stgrpo.errors import UserError
 from stgrpo.files import link_or_copy, read_json, write_json
 from stgrpo.provenance import provenance
@@ -42,6 +42,7 @@ def run(args: Namespace) -> None:
             f"see the files of {spec.source} in workflow/resources/sources.csv"
         )
     made = {entry["path"]: entry["sha256"] for entry in fetched["files"]}
-    origin = provenance(spec.hash(), data=data_of(args.fetched), outputs=made)
+    data, listing = inherited(args.fetched)
+    origin = provenance(spec.hash(), data=data, inputs=listing, outputs=made)
     write_json(args.out / MADE_BY, {"spec": spec.model_dump(), "files": fetched["files"], "provenance": origin})
     print(f"{args.out}: {fetched['repository']}, {len(fetched['files'])} files")

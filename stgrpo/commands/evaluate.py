@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stgrpo.answers import extract
-from stgrpo.commands import MADE_BY, add_spec, add_threads, data_of, device_name, made_by, model_files, origin_of
+from stgrpo.commands import MADE_BY, add_spec, add_threads, device_name, inherited, made_by, model_files, origin_of
 from stgrpo.files import hashes, read_records, sha256, write_json, write_records
 from stgrpo.provenance import provenance
 from stgrpo.records import Question
@@ -45,12 +45,13 @@ def run(args: Namespace) -> None:
         policy.model.eval()
         predictions = answer_all(spec, policy, asked, history, args.rows)
         write_records(args.out, predictions)
+        data, origins = inherited(*map(origin_of, args.questions), args.policy / MADE_BY)
         origin = provenance(
             spec.hash(),
             seed=made.get("seed"),
             device=device_name(),
-            data=data_of(*map(origin_of, args.questions), args.policy / MADE_BY),
-            inputs=inputs,
+            data=data,
+            inputs=inputs | origins,
             outputs={args.out.name: sha256(args.out)},
             resolved=spec.model_dump(mode="json"),
             rows=args.rows,

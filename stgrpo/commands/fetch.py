@@ -20,7 +20,7 @@ from stgrpo.data.sources import Source, fetch
 from stgrpo.errors import UserError
 from stgrpo.files import write_json
 from stgrpo.progress import amount
-from stgrpo.provenance import lock_hash, provenance
+from stgrpo.provenance import digest_of, lock_hash, provenance
 
 
 def register(parser: ArgumentParser) -> None:
@@ -72,6 +72,7 @@ def _run(args: Namespace) -> None:
         found = {"commit": lock.commit, "files": [file.model_dump() for file in (*files, *lock.members)]}
     size = sum(entry["size"] for entry in found["files"])
     block = {"source": source.name, "repository": source.repository, "licence": source.licence}
-    origin = provenance(source.name, data={source.name: lock_hash(found["files"])})
+    asked = json.dumps([row, args.draw], sort_keys=True)
+    origin = provenance(digest_of(asked), data={source.name: lock_hash(found["files"])}, resolved=row, draw=args.draw)
     write_json(args.out, block | found | {"provenance": origin})
     print(f"{folder}: {len(found['files'])} files, {amount(size)}, checked")

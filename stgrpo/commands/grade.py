@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stgrpo.benchmarks.grading import grade, scores
-from stgrpo.commands import MADE_BY, data_of, origin_of
+from stgrpo.commands import MADE_BY, inherited, origin_of
 from stgrpo.files import hashes, read_json, read_records, sha256, write_json, write_records
 from stgrpo.provenance import provenance
 from stgrpo.records import Prediction, Question
@@ -32,11 +32,12 @@ def run(args: Namespace) -> None:
     graded = grade(questions, predictions, frozenset(args.specs))
     found = scores(questions, predictions, graded)
     write_records(args.graded, graded)
+    data, origins = inherited(*map(origin_of, args.predictions))
     origin = provenance(
         ",".join(args.specs),
         seed=args.seed,
-        data=data_of(*map(origin_of, args.predictions)),
-        inputs=hashes([*args.predictions, *args.questions]),
+        data=data,
+        inputs=hashes([*args.predictions, *args.questions]) | origins,
         outputs={args.graded.name: sha256(args.graded)},
     )
     write_json(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stgrpo.benchmarks import BENCHMARKS, perceptiontest
-from stgrpo.commands import add_spec, data_of, origin_of
+from stgrpo.commands import add_spec, inherited, origin_of
 from stgrpo.data import video_r1
 from stgrpo.errors import UserError, VideoError
 from stgrpo.files import inert_cell, replacing, sha256, write_json, write_records
@@ -57,9 +57,9 @@ def prepare(spec: PrepareSpec, source: Path, out: Path, set_aside: Path, apart_f
             f"stand in {set_aside}; fetch the source again (snakemake TARGET -R fetch)"
         )
     write_records(out, questions)
-    data = data_of(*(folder.with_name(f"{folder.name}.json") for folder in (source, apart_from) if folder))
+    data, listings = inherited(*(folder.with_name(f"{folder.name}.json") for folder in (source, apart_from) if folder))
     made = {path.name: sha256(path) for path in (out, set_aside)}
-    origin = provenance(spec.hash(), data=data, outputs=made, resolved=spec.model_dump(mode="json"))
+    origin = provenance(spec.hash(), data=data, inputs=listings, outputs=made, resolved=spec.model_dump(mode="json"))
     write_json(origin_of(out), origin)
     print(f"{out}: {len(questions)} questions, {len(aside)} rows set aside ({set_aside.name})")
 

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from itertools import groupby
 from pathlib import Path
 
-from stgrpo.commands import MADE_BY, add_spec, add_threads, data_of, device_name, model_files, origin_of
+from stgrpo.commands import MADE_BY, add_spec, add_threads, device_name, inherited, model_files, origin_of
 from stgrpo.files import hashes, read_records, replacing, sha256, write_json
 from stgrpo.progress import Progress
 from stgrpo.provenance import provenance
@@ -43,11 +43,12 @@ def run(args: Namespace) -> None:
             progress.update(len(asked))
     with replacing(args.out) as temporary:
         pd.DataFrame([scored.to_row() for scored in found]).to_parquet(temporary, index=False)
+    data, origins = inherited(origin_of(args.questions), args.scorer / MADE_BY)
     origin = provenance(
         spec.hash(),
         device=device_name(),
-        data=data_of(origin_of(args.questions), args.scorer / MADE_BY),
-        inputs=hashes([args.questions, *model_files(args.scorer)]),
+        data=data,
+        inputs=hashes([args.questions, *model_files(args.scorer)]) | origins,
         outputs={args.out.name: sha256(args.out)},
         resolved=spec.model_dump(mode="json"),
     )

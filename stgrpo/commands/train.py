@@ -24,8 +24,8 @@ from stgrpo.commands import (
     MADE_BY,
     add_spec,
     add_threads,
-    data_of,
     device_name,
+    inherited,
     made_by,
     model_files,
     origin_of,
@@ -171,12 +171,15 @@ def _provenance(
 ) -> dict[str, Any]:
     runtime = {"micro_rows": args.micro_rows, "save_steps": args.save_steps, "threads": args.threads}
     runtime |= {"nodes": args.nodes, "processes": args.processes, "ranks": how}
+    scores = [origin_of(args.scores)] if args.scores else []
+    data, origins = inherited(origin_of(args.questions), args.policy / MADE_BY, *scores)
+    sharding = hashes([args.deepspeed]) if args.deepspeed else {}
     return provenance(
         spec.hash(),
         seed=spec.seed,
         device=device_name(),
-        data=data_of(origin_of(args.questions), args.policy / MADE_BY),
-        inputs=inputs,
+        data=data,
+        inputs={**inputs, **origins, **sharding},
         outputs={name: sha256(args.state / name) for name in HISTORY},
         key=key,
         runtime=runtime,
@@ -268,7 +271,9 @@ def _publish(spec: TrainSpec, state: Path, args: Namespace, block: dict[str, Any
         merge_adapters(args.policy, last, state / "model")
     else:
         take_model(last, state / "model")
-    weights = {file.name: sha256(file) for file in sorted((state / "model").glob("*.safetensors"))}
+    files = {file.name: sha256(file) for file in model_files(state / "model")}
+    weights = {name: digest for name, digest in files.items() if name.endswith(".safetensors")}
+    block["outputs"] |= {f"model/{name}": digest for name, digest in files.items() if name not in weights}
     made = {"spec": spec.model_dump(), "weights": weights, "provenance": block}
     write_json(state / "model" / MADE_BY, made)
     flush_tree(state / "model")

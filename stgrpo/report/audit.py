@@ -5,7 +5,7 @@ Everything is recomputed from what its tables print (`workflow/resources/reporte
 
 import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from itertools import combinations
@@ -149,6 +149,15 @@ def differences(rows: Sequence[PaperRow]) -> Iterator[Difference]:
         yield from each
         mean = math.fsum(one.value for one in each) / len(each)
         yield Difference(row, baseline, "mean", mean, math.hypot(*(one.error for one in each)) / len(each))
+
+
+def distinct(found: Iterable[Difference]) -> list[Difference]:
+    """Differences without those that another table repeats, of two rows with the same numbers on one benchmark."""
+
+    def numbers(row: PaperRow) -> tuple[Decimal, ...]:
+        return tuple(row.values.values())
+
+    return list({(numbers(one.row), numbers(one.baseline), one.column): one for one in found}.values())
 
 
 def against(claim: Claim, rows: Sequence[PaperRow]) -> dict[str, Decimal]:

@@ -14,6 +14,7 @@ from stgrpo.report.audit import (
     against,
     averages,
     differences,
+    distinct,
     entropy,
 )
 
@@ -50,8 +51,12 @@ def _differences(found: Sequence[Difference]) -> Iterator[str]:
         own = [one for one in found if (one.row.table, one.row.name) == row]
         name = f"{row[0]} {row[1].removeprefix('ST-GRPO ')} - {own[0].baseline.name}"
         yield f"  {name:46.46}" + "".join(f"{_shown(one):>9}" for one in own)
-    resolved = sum(one.resolved for one in found if one.column != "mean")
-    yield f"  {resolved} of {sum(one.column != 'mean' for one in found)} differences on one benchmark are resolved"
+    single = [one for one in found if one.column != "mean"]
+    once = distinct(single)
+    yield (
+        f"  {sum(one.resolved for one in single)} of {len(single)} differences on one benchmark are resolved; "
+        f"without repeats of other tables, {sum(one.resolved for one in once)} of {len(once)}"
+    )
 
 
 def _shown(one: Difference) -> str:
