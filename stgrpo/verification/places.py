@@ -1,6 +1,5 @@
 """What a block must be by the place where it stands: its kind of spec, and the files that this implies."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from stgrpo.errors import UserError
+from stgrpo.provenance import digest_of
 from stgrpo.specs import ModelSpec, PrepareSpec, ScoreSpec, Spec, WarmPolicySpec, WarmScorerSpec, WorldSpec
 from stgrpo.verification.blocks import ENDING, MADE_BY, Block, weights_of
 from stgrpo.verification.tree import Mismatch
@@ -78,7 +78,7 @@ def check_questions(one: Block, named: str, blocks: Blocks) -> Iterator[Mismatch
         return
     origins = set(questions.block["data"])
     origins |= {world.block["spec"] for world in blocks.values() if _world(world) in origins}
-    possible = {hashlib.sha256((origin + questions.block["spec"]).encode()).hexdigest()[:16] for origin in origins}
+    possible = {digest_of(origin + questions.block["spec"]) for origin in origins}
     if wanted not in possible:
         yield Mismatch(one.path, f"is of {named}, {questions.path} is of other questions")
 
