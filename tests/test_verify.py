@@ -2,49 +2,26 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from verifying import altered, copy_results, rehash, verified
 
 from stgrpo.__main__ import main
-from stgrpo.files import read_json, write_json
 
 pytestmark = pytest.mark.workflow
 GRPO, DR_GRPO, ST_GRPO = (f"smoke/cells/{name}/seed0" for name in ("grpo", "dr-grpo", "st-grpo"))
+Alteration = Callable[[Path], list[str]]  # alters results, returns what has to be named
 
 
 @pytest.fixture
 def results(clone: Path, tmp_path: Path) -> Path:
-    """A copy of the run's results, and of what its sources are, to alter."""
-    shutil.copytree(clone / "results", tmp_path / "results", ignore=shutil.ignore_patterns("state"))
-    for listing in (clone / "resources/smoke").glob("*.json"):
-        (tmp_path / "resources/smoke").mkdir(parents=True, exist_ok=True)
-        shutil.copy(listing, tmp_path / "resources/smoke")
-    return tmp_path / "results"
+    return copy_results(clone, tmp_path)
 
 
-def verified(results: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """What does not match, a line each; the last line, which counts, is checked here."""
-    capsys.readouterr()
-    try:
-        status = main(["verify", str(results)])
-    except SystemExit as end:
-        status = end.code
-    *lines, last = capsys.readouterr().out.splitlines()
-    assert status == (1 if lines else 0)
-    assert last.endswith(f"{len(lines)} mismatches" if lines else "all match")
-    return lines
-
-
-def test_a_run_verifies_wherever_it_lies(results: Path, capsys):
-    assert verified(results, capsys) == []
-    assert verified(results.rename(results.with_name("moved")), capsys) == []
-
-
-def edit(name: str, change: Callable[[str], str]) -> Callable[[Path], list[str]]:
+def edit(name: str, change: Callable[[str], str]) -> Alteration:
     """An alteration of one text file; that file has to be named."""
 
     def alter(results: Path) -> list[str]:
@@ -57,13 +34,11 @@ def edit(name: str, change: Callable[[str], str]) -> Callable[[Path], list[str]]
     return alter
 
 
-def edit_json(name: str, change: Callable[[Any], object]) -> Callable[[Path], list[str]]:
+def edit_json(name: str, change: Callable[[Any], object]) -> Alteration:
     """An alteration of one JSON; that file has to be named."""
 
     def alter(results: Path) -> list[str]:
-        found = read_json(results / name)
-        change(found)
-        write_json(results / name, found)
+        altered(results / name, change)
         return [name]
 
     return alter
@@ -78,7 +53,7 @@ def another_line(text: str, number: int, change: Callable[[dict], object]) -> st
     return "".join(lines)
 
 
-def flip(name: str) -> Callable[[Path], list[str]]:
+def flip(name: str) -> Alteration:
     """One bit of a binary file."""
 
     def alter(results: Path) -> list[str]:
@@ -90,8 +65,8 @@ def flip(name: str) -> Callable[[Path], list[str]]:
     return alter
 
 
-def swap(one: str, other: str) -> Callable[[Path], list[str]]:
-    """Two files or folders with their names exchanged; one inside of each has to be named."""
+def swap(one: str, other: str) -> Alteration:
+    """Two files or folders with their names exchanged; something in each has to be named."""
 
     def alter(results: Path) -> list[str]:
         (results / one).rename(results / "between")
@@ -102,15 +77,49 @@ def swap(one: str, other: str) -> Callable[[Path], list[str]]:
     return alter
 
 
-def remove(name: str) -> Callable[[Path], list[str]]:
+def add(name: str) -> Alteration:
+    """A file that nothing has made."""
+
     def alter(results: Path) -> list[str]:
-        (results / name).unlink()
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).write_text("{}\n")
         return [name]
 
     return alter
 
 
-def move(old: str, new: str) -> Callable[[Path], list[str]]:
+def remove(*names: str) -> Alteration:
+    def alter(results: Path) -> list[str]:
+        for name in names:
+            (results / name).unlink()
+        return [names[0]]
+
+    return alter
+
+
+def instead(name: str, make: Callable[[Path], object]) -> Alteration:
+    """Something else where a file or a folder was."""
+
+    def alter(results: Path) -> list[str]:
+        (results / name).rename(results.parent / "aside")
+        make(results / name)
+        return [name]
+
+    return alter
+
+
+def forged(name: str, alter: Alteration) -> Alteration:
+    """An alteration after which all hashes are made to match; `name` has to be named."""
+
+    def alter_all(results: Path) -> list[str]:
+        alter(results)
+        rehash(results)
+        return [name]
+
+    return alter_all
+
+
+def move(old: str, new: str) -> Alteration:
     def alter(results: Path) -> list[str]:
         (results / old).rename(results / new)
         return [new]
@@ -126,6 +135,16 @@ def right_answer(text: str) -> str:
 def first_digit(text: str) -> str:
     """A table in which one digit of its first number after a column separator is another one."""
     return re.sub(r"& (\d)(\d\.\d)", lambda m: f"& {(int(m[1]) + 1) % 10}{m[2]}", text, count=1)
+
+
+def of_block(name: str, **values: Any) -> Alteration:
+    """A block of provenance that says something else."""
+    return edit_json(name, lambda found: found.get("provenance", found).update(values))
+
+
+def step(**values: float) -> Callable[[str], str]:
+    """The second step of a training, with other numbers."""
+    return lambda text: another_line(text, 1, lambda row: row.update(values))
 
 
 def relabel(value: str) -> Callable[[dict], None]:
@@ -200,16 +219,97 @@ ALTERATIONS = {
     "provenance is gone": remove("smoke/table3.provenance.json"),
     "a package is not said": edit_json(f"{GRPO}/train.json", lambda found: found["provenance"].pop("packages")),
     "half a JSON": edit(f"{GRPO}/train.json", lambda text: text[: len(text) // 2]),
+    "a table is made from nothing": of_block("smoke/table3.provenance.json", inputs={}),
+    "a figure is made from nothing": of_block("smoke/figure3.provenance.json", inputs={}),
+    "the report is made from less": edit_json(
+        "smoke/report.provenance.json", lambda found: found["provenance"]["inputs"].popitem()
+    ),
+    "a table is made from more": edit_json(
+        "smoke/table3.provenance.json", lambda found: found["provenance"]["inputs"].update({"more.csv": "0" * 64})
+    ),
+    "the scores are made from nothing": of_block("smoke/scores/train.provenance.json", inputs={}),
+    "a table has made nothing": of_block("smoke/table3.provenance.json", outputs={}),
+    "a table is of no data": of_block("smoke/table3.provenance.json", data={}),
+    "a table is by no packages": of_block("smoke/table3.provenance.json", packages={}),
+    "the policy is of no commit": of_block("smoke/policy/made_by.json", commit=None),
+    "the policy is of another device": forged(
+        "smoke/policy/made_by.json", of_block("smoke/policy/made_by.json", device="")
+    ),
+    "inputs are null": of_block("smoke/scores/train.provenance.json", inputs=None),
+    "the spec of the questions": edit_json(
+        "smoke/questions/mmvu.provenance.json", lambda found: found["resolved"]["frames"].update(rate=9.0)
+    ),
+    "other questions": swap("smoke/questions/mmvu.provenance.json", "smoke/questions/vsibench.provenance.json"),
+    "the hash of the scores": of_block("smoke/scores/train.provenance.json", spec="0" * 16),
+    "the hash of the scorer": of_block("smoke/scorer/made_by.json", spec="0" * 16),
+    "the spec of the policy": edit_json(
+        "smoke/policy/made_by.json", lambda found: found["spec"]["warm"].update(seed=7)
+    ),
+    "the spec of the world": edit_json(
+        "smoke/world/lmms-eval/MMVU.provenance.json", lambda found: found["resolved"]["corpus"].update(seed=1)
+    ),
+    "provenance where none is expected": forged(
+        "smoke/questions/more/train.json", add("smoke/questions/more/train.json")
+    ),
+    "a scale renamed": move("smoke", "paper"),
+    "weights in another form": add(f"{GRPO}/model/pytorch_model.bin"),
+    "an index of weights": add("smoke/policy/model.safetensors.index.json"),
+    "how a model answers": edit(f"{GRPO}/model/generation_config.json", lambda text: text.replace("{", '{"a": 1,', 1)),
+    "a cell called state": add("smoke/cells/state/seed0/rollouts.jsonl"),
+    "a table is gone altogether": remove(
+        *(f"smoke/table3.{form}" for form in ("tex", "csv", "provenance.json")), "table3.tex", "table3.csv"
+    ),
+    "scores are gone": lambda results: [*remove(f"{GRPO}/metrics.json")(results), GRPO + ": is unfinished"],
+    "a seed without anything": lambda results: [(results / GRPO).with_name("seed7").mkdir() or GRPO[:-1] + "7"],
+    "a folder of no seed": lambda results: [(results / GRPO).with_name("seedX").mkdir() or GRPO[:-1] + "X"],
+    "scores that are a list": edit(f"{GRPO}/metrics.json", lambda text: "[]"),
+    "scores that are no text": instead(f"{GRPO}/metrics.json", lambda path: path.write_bytes(b"\xff\xfe")),
+    "a step that is a number": forged(f"{GRPO}/train.json", edit(f"{GRPO}/train.jsonl", lambda text: "1\n")),
+    "a table that is a folder": instead("smoke/table3.tex", Path.mkdir),
+    "a model that is a file": instead(f"{GRPO}/model", lambda path: path.write_text("")),
+    "provenance that leads nowhere": instead(
+        "smoke/scores/train.provenance.json", lambda path: path.symlink_to("nowhere")
+    ),
+    "a block deeper than can be read": instead(
+        "smoke/scorer/made_by.json", lambda path: path.write_text("[" * 100_000)
+    ),
+    "a copy that leads nowhere": instead("table2.tex", lambda path: path.symlink_to("nowhere")),
+    "forged: the spread of a step": forged(
+        f"{GRPO}/train.jsonl: step 2: reward_std", edit(f"{GRPO}/train.jsonl", step(reward_std=0.9))
+    ),
+    "forged: the accuracy of a step": forged(
+        f"{GRPO}/train.jsonl: step 2: accuracy", edit(f"{GRPO}/train.jsonl", step(accuracy=0.9))
+    ),
+    "forged: the flat groups of a step": forged(
+        f"{GRPO}/train.jsonl: step 2: flat_groups", edit(f"{GRPO}/train.jsonl", step(flat_groups=0.75))
+    ),
+    "forged: a group is missing": forged(
+        f"{GRPO}/groups.jsonl", edit(f"{GRPO}/groups.jsonl", lambda text: text.split("\n", 1)[1])
+    ),
+    "forged: a digit of a table": forged("smoke/table3.tex", edit("smoke/table3.tex", first_digit)),
+    "forged: a credit": forged(
+        f"{GRPO}/graded.jsonl",
+        edit(
+            f"{GRPO}/graded.jsonl", lambda text: another_line(text, 0, lambda row: row.update(credit=1 - row["credit"]))
+        ),
+    ),
+    "forged: an answer": forged(
+        f"{GRPO}/metrics.json", edit(f"{GRPO}/eval/all.jsonl", lambda text: text.replace("<answer>", "<said>"))
+    ),
+    "forged: a score": forged(
+        f"{GRPO}/metrics.json",
+        edit_json(f"{GRPO}/metrics.json", lambda found: found["scores"][0].update(value=99.0)),
+    ),
 }
 
 
 @pytest.mark.parametrize("alteration", ALTERATIONS.values(), ids=ALTERATIONS)
-def test_an_alteration_is_named(alteration, results: Path, capsys):
-    """By the altered file, or by one in the altered folder; removed provenance, by a file that it spoke for."""
-    touched = [str(results / name) for name in alteration(results)]
-    lines = verified(results, capsys)
-    spoken_for = [path.removesuffix(".provenance.json") for path in touched]
-    assert any(line.startswith(path) for line in lines for path in spoken_for), "\n".join(lines)
+def test_an_alteration_is_named(alteration: Alteration, results: Path, capsys):
+    """Each altered file or folder, or something in it; removed provenance, by a file that it spoke for."""
+    touched = [str(results / name).removesuffix(".provenance.json") for name in alteration(results)]
+    lines, _ = verified(results, capsys)
+    for path in touched:
+        assert any(line.startswith(path) for line in lines), "\n".join(lines)
 
 
 def test_a_folder_without_results_is_one_line(tmp_path: Path, capsys):
