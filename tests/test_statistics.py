@@ -317,6 +317,17 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say(name: str):
     assert 0.93 <= held(*COVERED[name]) <= 0.97
 
 
+def test_near_0_the_intervals_are_too_narrow():
+    """As the docstring says, of all samples there are: k of 48 videos with one question each are right."""
+    from scipy.stats import binom
+
+    found = [simple([1.0] * k + [0.0] * (48 - k), [str(i) for i in range(48)]) for k in range(49)]
+    sure = {k: one for k, one in enumerate(found) if one.low is not None and one.high is not None}
+    assert 1 - sum(binom.pmf(k, 48, 0.02) for k in sure) == pytest.approx(0.379, abs=1e-3)
+    hold = sum(binom.pmf(k, 48, 0.065) for k, one in sure.items() if one.low <= 0.065 <= one.high)  # pyright: ignore
+    assert hold / sum(binom.pmf(k, 48, 0.065) for k in sure) == pytest.approx(0.858, abs=1e-3)
+
+
 @SLOW
 def test_over_seeds_that_only_chance_moves_the_intervals_are_rather_too_wide():
     """No error is below that of the videos or the seeds alone: on the safe side where both are nothing but chance."""
