@@ -36,8 +36,11 @@ GRADED = {
     ("st-grpo", 0): answers("tempcompass", 375, 600) + answers("mmvu", 306, 625),
 }
 ORIGINS = {
-    ("grpo", 0): Origin("aaaa", "a0a0", "c0ffee"),
-    ("st-grpo", 0): Origin("bbbb", "b0b0", "c0ffee", "false", "51f0", "torch=2 trl=1", "cuda", "mmvu=d1"),
+    ("grpo", 0): Origin("aaaa", "a0a0", ("c0ffee",)),
+    ("st-grpo", 0): Origin(
+        *("bbbb", "b0b0", ("c0ffee",), "false", ("51f0",), ("torch=2", "trl=1"), ("NVIDIA H100 80GB HBM3",)),
+        data=("mmvu=d1",),
+    ),
 }
 
 # Errors: sqrt(p (1 - p) / (n - 1)). Of ST-GRPO's answers 15 of 600 are right where GRPO's are wrong, so 2.5 ± 1.96393 *
@@ -154,7 +157,14 @@ def test_two_seeds_show_their_mean_and_an_error_of_both_ways():
         r"ST-GRPO (100\%) & 50.5 {\scriptsize$\pm$5.0} \\",
     ]
     text = to_latex(ONE_COLUMN, TWO_SEEDS)
-    assert "clustered by video and seed; mean over 2 seeds; " in text
+    assert "clustered by video and seed; mean over 2 seeds; two seeds are too few for intervals of 95 " in text
+
+
+def test_a_row_of_one_seed_among_others_is_named():
+    """An untrained cell is the same for all; of three seeds the intervals hold what they say, nearly."""
+    third = measured(("grpo", 2, 62), ("st-grpo", 2, 49), ("base", 0, 40))
+    table = ONE_COLUMN.model_copy(update={"rows": [Row(cell="base", label="Before"), *TABLE.rows]})
+    assert "; mean over 3 seeds; one seed of Before; below, " in to_latex(table, {**TWO_SEEDS, **third})
 
 
 def test_the_order_of_the_scores_is_no_matter():
@@ -189,11 +199,10 @@ WITH_MEAN = changed(columns=[*TABLE.columns, MEAN])
 def test_a_mean_is_recomputed_from_its_columns():
     """(60 + 51.2) / 2 = 55.6, of 600 + 625 questions.
 
-    Its variance is a quarter of both columns', of which statsmodels' factor is that of all together:
-    (0.24 / 600 + 0.249856 / 625) / 4 * 1225 / 1224 * 1224 / 1223.
+    Its variance is a quarter of both columns': (0.24 / 599 + 0.249856 / 624) / 4.
     """
     estimate = scores(WITH_MEAN, GRADED)["grpo", "Avg."]
-    assert estimate.error == pytest.approx(((0.24 / 600 + 0.249856 / 625) / 4 * 1225 / 1223) ** 0.5)
+    assert estimate.error == pytest.approx(((0.24 / 599 + 0.249856 / 624) / 4) ** 0.5)
     assert body(WITH_MEAN, GRADED)[0].endswith(r"& 55.6 {\scriptsize$\pm$1.4} \\")
     line = parsed(WITH_MEAN, GRADED)[2]
     assert (line["column"], line["value"], line["n"], line["videos"]) == ("Avg.", "55.6000", "1225", "1225")
@@ -270,6 +279,26 @@ NOTES = [
 ]
 
 
+def test_what_cannot_be_tested_is_not_counted_and_has_neither_error_nor_star():
+    """All 600 answers alike in both: the next video may be otherwise, and 1 / 20 by chance is of the other alone."""
+    graded = {**GRADED, ("st-grpo", 0): answers("tempcompass", 600, 600) + answers("mmvu", 320, 625)}
+    graded["grpo", 0] = answers("tempcompass", 360, 600) + answers("mmvu", 320, 625)
+    text = to_latex(TABLE, graded)
+    assert "Of 1 differences with an interval 1 is resolved" in text and "chance alone would give 0.1." in text
+    assert body(TABLE, graded)[1].startswith(r"ST-GRPO (100\%) & 100.0 & 51.2 ")
+    assert differences(TABLE, graded)[0].endswith(r"{]}} & 0.0 \\")
+    line = parsed(TABLE, graded)[3]
+    assert [line[name] for name in ("difference", "difference_low", "difference_high", "p")] == ["0.0000", "", "", ""]
+    same = {run: graded["grpo", 0] for run in graded}
+    assert "No difference has an interval: nothing can be said of other videos." in to_latex(TABLE, same)
+
+
+def test_a_table_of_the_paper_alone_has_no_numbers_of_ours():
+    table = changed(rows=[Row(label="GPT-4o")], comparable=True)
+    assert body(table, {}) == [r"GPT-4o$^\dagger$ & -- & -- \\"]
+    assert to_csv(table, {}, {}).splitlines() == [",".join(CSV_COLUMNS)]
+
+
 @pytest.mark.parametrize(("right", "count", "mean"), NOTES, ids=["none", "all"])
 def test_the_note_says_what_is_not_resolved(right: int, count: str, mean: str):
     table = changed(columns=[MEAN.model_copy(update={"over": ["tempcompass", "mmvu"]})])
@@ -292,7 +321,7 @@ def test_what_is_not_resolved_is_named():
 
 
 def parsed(table: TableSpec, graded: Answers) -> list[dict[str, str]]:
-    origins = {run: ORIGINS.get(run, Origin("s", "t", "c")) for run in graded}
+    origins = {run: ORIGINS.get(run, Origin("s", "t", ("c",))) for run in graded}
     return list(csv.DictReader(StringIO(to_csv(table, graded, origins))))
 
 
@@ -344,8 +373,8 @@ def test_a_line_of_csv_says_how_sure_its_number_is_and_where_it_comes_from():
         "commit": "c0ffee",
         "dirty": "false",
         "image": "51f0",
-        "packages": "torch=2 trl=1",
-        "device": "cuda",
+        "packages": "torch=2; trl=1",
+        "device": "NVIDIA H100 80GB HBM3",
         "data": "mmvu=d1",
     }
 
@@ -365,13 +394,13 @@ def test_csv_keeps_every_seed_and_adds_their_mean():
 
 
 def test_the_mean_s_line_joins_where_its_numbers_come_from():
-    origins = {("grpo", 0): Origin("s", "t0", "c", data="a=1"), ("grpo", 1): Origin("s", "t1", "c", data="a=1")}
+    origins = {("grpo", seed): Origin("s", f"t{seed}", ("c",), data=("a=1",)) for seed in (0, 1)}
     graded = {run: found for run, found in TWO_SEEDS.items() if run in origins}
     text = to_csv(ONE_COLUMN.model_copy(update={"rows": TABLE.rows[:1]}), graded, origins)
     assert [(x["seed"], x["spec"], x["trained"], x["data"]) for x in csv.DictReader(StringIO(text))] == [
         ("0", "s", "t0", "a=1"),
         ("1", "s", "t1", "a=1"),
-        ("mean", "s", "t0 t1", "a=1"),
+        ("mean", "s", "t0; t1", "a=1"),
     ]
 
 
