@@ -1,7 +1,9 @@
 """`stgrpo verify` on results that a run has not left like that: moved, linked, comparable, forged throughout."""
 
+import csv
 import json
 import shutil
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,23 @@ def test_a_comparable_table_needs_the_papers_numbers(results: Path, capsys, monk
     )
     (line,) = verified(results, capsys)[0]
     assert "does not say that it is made from workflow/resources/reported.csv" in line
+
+
+@pytest.mark.parametrize(("by", "named"), [(0.0001, False), (0.001, True)])
+def test_the_last_decimal_of_an_interval_is_the_libraries(by: float, named: bool, results: Path, capsys):
+    path = results / "smoke/table3.csv"
+    lines = list(csv.DictReader(StringIO(path.read_text())))
+    lines[0]["high"] = f"{float(lines[0]['high']) + by:.4f}"
+    with path.open("w", newline="") as out:
+        writer = csv.DictWriter(out, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    shutil.copy(path, results)
+    rehash(results)
+    found, _ = verified(results, capsys)
+    assert [line.startswith(f"{path}: is not what the predictions give: line 2 has high") for line in found] == [
+        True
+    ] * named
 
 
 def test_a_forgery_throughout_has_another_fingerprint(results: Path, capsys):

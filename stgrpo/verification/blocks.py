@@ -15,7 +15,7 @@ from stgrpo.verification.tree import Hashes, Mismatch, guarded, walk
 ENDING = ".provenance.json"
 MADE_BY = "made_by.json"
 _KEYS = tuple(provenance(""))  # what every block says
-_NEVER_EMPTY = ("spec", "commit", "packages", "device", "finished")
+_NEVER_EMPTY = ("spec", "commit", "device", "stgrpo", "python", "host", "finished")  # words, all of them
 _BLOCKS = ("train.json", MADE_BY, "metrics.json")
 _MADE = (".jsonl", ".tex", ".csv", ".pdf", ".png", ".html", ".parquet", ".safetensors")  # what some block must know
 
@@ -90,8 +90,11 @@ def fingerprint(results: Path, paths: Iterable[Path]) -> str:
 
 def check_chain(block: Block, root: Path, hashes: Hashes) -> Iterator[Mismatch]:
     """What a block leaves empty, and files that are not what it says."""
-    if empty := [key for key in _NEVER_EMPTY if not block.block[key]]:
-        yield Mismatch(block.path, f"says nothing for its {', '.join(empty)}")
+    unsaid = [key for key in _NEVER_EMPTY if not (block.block[key] and isinstance(block.block[key], str))]
+    if not block.block["packages"]:
+        unsaid.append("packages")
+    if unsaid:
+        yield Mismatch(block.path, f"says nothing for its {', '.join(unsaid)}")
     if block.block["inputs"] and not block.block["data"]:
         yield Mismatch(block.path, "is made from files, but says no data")
     yield from _files(block.made, hashes, f"since {block.path.name} was written")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stgrpo.report.contents import FigureSpec, TableSpec
+from stgrpo.report.csv_difference import csv_difference
 from stgrpo.report.made import table_texts
 from stgrpo.report.report_spec import ReportSpec
 from stgrpo.verification.blocks import ENDING, Block
@@ -110,18 +111,22 @@ def _table(one: Block, table: TableSpec, regraded: Mapping[Path, Regraded], root
         yield Mismatch(one.path, f"its table cannot be made again: {lost[0]} cannot be graded")
         return
     runs = [(folder / "metrics.json", regraded[folder].graded) for folder in folders]
-    for form, again in zip(_KINDS[TableSpec], table_texts(table, runs, reported), strict=True):
-        path = one.path.with_name(f"{table.name}.{form}")
-        found = path.read_text(encoding="utf-8")
-        if found != again:
-            yield Mismatch(path, f"is not what the predictions give: {_first_difference(found, again)}")
+    for name, again, differs in zip(
+        _forms(TableSpec, table.name),
+        table_texts(table, runs, reported),
+        (_text_difference, csv_difference),
+        strict=True,
+    ):
+        path = one.path.with_name(name)
+        if difference := differs(path.read_text(encoding="utf-8"), again):
+            yield Mismatch(path, f"is not what the predictions give: {difference}")
 
 
-def _first_difference(found: str, again: str) -> str:
+def _text_difference(found: str, again: str) -> str | None:
     ours, theirs = found.splitlines(), again.splitlines()
     for number, (one, other) in enumerate(zip(ours, theirs, strict=False), 1):
         if one != other:
             start = next((i for i, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
             cut = slice(max(0, start - 20), start + 20)
             return f"line {number} has '{one[cut]}', should have '{other[cut]}'"
-    return f"{len(ours)} lines, should be {len(theirs)}"
+    return None if found == again else f"{len(ours)} lines, should be {len(theirs)}"

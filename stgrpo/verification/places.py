@@ -20,7 +20,9 @@ def check_place(one: Block, blocks: Blocks) -> Iterator[Mismatch]:
     """A block of what comes before the cells, or one that stands where none is expected."""
     match one.place:
         case ("world", *_):
-            yield from check_spec(one, WorldSpec, one.block.get("resolved"))
+            spec = yield from check_spec(one, WorldSpec, one.block.get("resolved"))
+            if one.block["seed"] != spec.corpus.seed:
+                yield Mismatch(one.path, f"says seed {one.block['seed']}, its spec says {spec.corpus.seed}")
         case ("questions", name):
             spec = yield from check_spec(one, PrepareSpec, one.block.get("resolved"))
             if spec.name != name.removesuffix(ENDING):
