@@ -15,7 +15,7 @@ from stgrpo.verification.tree import Hashes, Mismatch, guarded, walk
 ENDING = ".provenance.json"
 MADE_BY = "made_by.json"
 _KEYS = tuple(provenance(""))  # what every block says
-_NEVER_EMPTY = ("spec", "commit", "device", "stgrpo", "python", "host", "finished")  # words, all of them
+_NEVER_EMPTY = ("spec", "device", "stgrpo", "python", "host", "finished")  # words; a commit is null outside a clone
 _BLOCKS = ("train.json", MADE_BY, "metrics.json")
 _MADE = (".jsonl", ".tex", ".csv", ".pdf", ".png", ".html", ".parquet", ".safetensors")  # what some block must know
 
