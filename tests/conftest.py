@@ -1,5 +1,6 @@
 """Fixtures: small real things; mp4 files, questions about them, a random tiny policy on disk."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_of_the_tree(tmp_path_factory.mktemp("clone"))
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("\nscale: demo\n", "\nscale: smoke\n"))
+    who = ["-c", "user.name=tests", "-c", "user.email=tests"]
+    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "As it is"]):  # results name a commit
+        subprocess.run(["git", *words], cwd=folder, check=True)
     done = snakemake(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
