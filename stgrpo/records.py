@@ -144,9 +144,9 @@ class Score(Record):
 
     Attributes:
         value: percent.
-        standard_error: of the value, percent, clustered by video; None with one video.
-        low: lower end of the 95 % interval, percent; None with one video.
-        high: upper end.
+        standard_error: of the value, percent, clustered by video; None where nothing can be said (`Estimate`).
+        low: lower end of the 95 % interval, percent, at least 0; None as the error.
+        high: upper end, at most 100.
         n: questions scored.
         videos: that they are about.
         unparsed: answers without an answer tag.

@@ -5,9 +5,11 @@ video, and by seed too where there are several.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+from stgrpo.records import Graded
 
 _LEVEL = 0.95
 
@@ -18,10 +20,11 @@ class Estimate:
 
     Attributes:
         value: the mean, always known.
-        error: standard error; None where one video or one seed alone can say nothing about others.
+        error: standard error; None where nothing can be said: of one video or one seed, with a stratum of one video,
+            and where all values are alike, which is no certainty that others would be.
         low: lower end of the 95 % interval; None as `error`.
-        high: upper end.
-        p: two-sided, against 0; None as `error`, and where the values do not differ, for then nothing can be tested.
+        high: upper end; None as `error`.
+        p: two-sided, against 0; None as `error`.
         n: values (questions) of one seed that count.
         clusters: videos among them.
         seeds: trainings that they come from.
@@ -37,9 +40,43 @@ class Estimate:
     seeds: int
 
     @property
+    def testable(self) -> bool:
+        """Whether anything can be said of others, and so whether chance alone could resolve it."""
+        return self.p is not None
+
+    @property
     def resolved(self) -> bool:
         """Whether the interval leaves out 0."""
         return self.p is not None and self.p < 1 - _LEVEL
+
+
+@dataclass(frozen=True)
+class Value:
+    """What one question gave: its credit, or a difference of two."""
+
+    question: Graded
+    value: float
+    seed: int = 0
+
+
+def score(values: Iterable[Value], benchmarks: int = 1) -> Estimate:
+    """Share of right answers, as `of_questions`; its interval ends at 0 and 1."""
+    found = of_questions(values, benchmarks)
+    if found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
+
+
+def of_questions(values: Iterable[Value], benchmarks: int = 1) -> Estimate:
+    """Mean over all questions of one benchmark, or the unweighted mean of several; over seeds where there are some."""
+    found = list(values)
+    return clustered(
+        [v.value for v in found],
+        [v.question.weight / benchmarks for v in found],
+        [f"{v.question.benchmark}/{v.question.stratum}" for v in found],
+        [f"{v.question.benchmark}/{v.question.video}" for v in found],
+        [v.seed for v in found],
+    )
 
 
 def clustered(
@@ -52,13 +89,16 @@ def clustered(
     """Weighted sum of values with an error that is clustered by video, and by seed where there are several.
 
     It is the linear combination L'b of a regression on one dummy a stratum, where L is what each stratum weighs; its
-    covariance is statsmodels' sandwich, its quantiles are Student's with one degree less than there are clusters.
+    covariance is statsmodels' sandwich, with the small-sample factor n / (n - 1) of each stratum's own n videos. Its
+    quantiles are Student's; the degrees are Satterthwaite's from those of the strata, at most the videos less the
+    strata.
 
     Two ways add as Cameron, Gelbach and Miller (2011) have it, by video plus by seed minus by both, all three with the
-    small-sample factor of the fewer clusters: with a factor each, the variance is up to 15 % too small where videos and
-    seeds matter alike. It is never below either way alone. Its degrees are Satterthwaite's, from those of the two ways.
+    factor of the fewer clusters: with a factor each, the variance is up to 15 % too small where videos and seeds matter
+    alike. It is never below either way alone. Its degrees are Satterthwaite's, from those of the two ways.
     Simulated with 5 seeds, 94 to 97 % of the intervals hold the truth, whichever way matters more, and 98 % where
-    neither does; where seeds matter most, 93 % do with 3 seeds and 90 % with 2.
+    neither does; where seeds matter most, 93 % do with 3 seeds and 90 % with 2. Near 0 or 100 % with few videos the
+    intervals are too narrow, as all are that add an error to a mean: of 2 % over 48 videos, 62 % hold the truth.
 
     Args:
         values: (N,), of all seeds one after another.
@@ -75,16 +115,17 @@ def clustered(
 
     counted = np.asarray(weights, dtype=float) > 0
     y, w = np.asarray(values, dtype=float)[counted], np.asarray(weights, dtype=float)[counted]
-    levels, stratum = np.unique(np.asarray(strata)[counted], return_inverse=True)
+    _, stratum = np.unique(np.asarray(strata)[counted], return_inverse=True)
     videos, video = np.unique(np.asarray(clusters)[counted], return_inverse=True)
     trainings, seed = np.unique(np.zeros(len(y)) if seeds is None else np.asarray(seeds)[counted], return_inverse=True)
     value = math.fsum(y * w) / len(trainings)
     sizes = (len(y) // len(trainings), len(videos), len(trainings))
-    if len(videos) < 2 or len(y) == len(levels):
-        return Estimate(value, None, None, None, None, *sizes)
-    variance, degrees = _variance(y, w / len(trainings), stratum, video, seed)
+    in_stratum = np.bincount(np.unique(np.stack([stratum, video]), axis=1)[0])  # videos
+    if in_stratum.min() < 2:
+        return _unsure(value, sizes)
+    variance, degrees = _variance(y, w / len(trainings), stratum, video, seed, in_stratum)
     if variance <= (1e-10 * np.abs(y).max()) ** 2:  # what rounding leaves of values that are all alike
-        variance = 0.0
+        return _unsure(value, sizes)
     return _estimate(value, math.sqrt(variance), degrees, sizes)
 
 
@@ -94,46 +135,58 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     from scipy.stats import ttest_1samp
 
     value, count = math.fsum(values) / len(values), len(values)
-    if count < 2:
-        return Estimate(value, None, None, None, None, count, count, count)
-    if max(values) == min(values):
-        return _estimate(value, 0.0, count - 1, (count, count, count))
+    if max(values) == min(values):  # one seed, or seeds that are all alike
+        return _unsure(value, (count, count, count))
     test: Any = ttest_1samp(values, 0)
     low, high = test.confidence_interval(_LEVEL)
     error = float(np.std(values, ddof=1)) / math.sqrt(count)
     return Estimate(value, error, float(low), float(high), float(test.pvalue), count, count, count)
 
 
-def _variance(y, w, stratum, video, seed) -> tuple[float, float]:
-    """Variance of sum(w * y) and its degrees of freedom; all arrays are (N,), the last three of codes from 0."""
+def _variance(y, w, stratum, video, seed, in_stratum) -> tuple[float, float]:
+    """Variance of sum(w * y) and its degrees of freedom.
+
+    Args:
+        y: (N,) as w, stratum, video and seed; those three are codes from 0.
+        in_stratum: (strata,), videos in each.
+    """
     import numpy as np
     from statsmodels.regression.linear_model import WLS
     from statsmodels.stats.sandwich_covariance import cov_cluster, cov_cluster_2groups
 
-    dummies = np.eye(stratum.max() + 1)[stratum]  # (N, strata)
+    dummies = np.eye(len(in_stratum))[stratum]  # (N, strata)
     share = w @ dummies  # L
     fit = WLS(y, dummies, weights=w).fit()
+    of_videos = cov_cluster(fit, video, use_correction=False)
 
-    def of_sum(covariance) -> float:
-        return float(share @ covariance @ share)
+    def of_sum(covariance, clusters) -> float:
+        """With n / (n - 1) of each stratum's clusters; what two strata share takes the root of both factors."""
+        scaled = share * np.sqrt(clusters / (clusters - 1))
+        return float(scaled @ covariance @ scaled)
 
-    by_video = of_sum(cov_cluster(fit, video))
-    videos, seeds = float(video.max()), float(seed.max())  # one less than there are
-    if not seeds:
+    by_video = of_sum(of_videos, in_stratum)
+    each = share**2 * np.diag(of_videos) * in_stratum / (in_stratum - 1)  # (strata,)
+    videos = float(video.max() + 1 - len(in_stratum))
+    if each.any():
+        videos = min(videos, each.sum() ** 2 / (each**2 / (in_stratum - 1)).sum())
+    videos, trainings = max(videos, 1.0), seed.max() + 1
+    if trainings == 1:
         return by_video, videos
-    fewer = min(videos, seeds) + 1
-    factor = fewer / (fewer - 1) * (len(y) - 1) / (len(y) - len(share))
-    both = factor * of_sum(cov_cluster_2groups(fit, video, seed, use_correction=False)[0])
-    by_seed = of_sum(cov_cluster(fit, seed))
-    variance = max(both, by_video, by_seed)
+    added, _, of_seeds = cov_cluster_2groups(fit, video, seed, use_correction=False)
+    by_seed = of_sum(of_seeds, trainings)
+    variance = max(of_sum(added, np.minimum(in_stratum, trainings)), by_video, by_seed)
     if not variance:
         return 0.0, videos
-    return variance, min(videos, variance**2 / (by_video**2 / videos + by_seed**2 / seeds))
+    return variance, min(videos, variance**2 / (by_video**2 / videos + by_seed**2 / (trainings - 1)))
 
 
 def _estimate(value: float, error: float, degrees: float, sizes: tuple[int, int, int]) -> Estimate:
     from scipy.stats import t
 
     half = float(t.ppf((1 + _LEVEL) / 2, degrees)) * error
-    p = float(2 * t.sf(abs(value) / error, degrees)) if error else None
-    return Estimate(value, error, value - half, value + half, p, *sizes)
+    return Estimate(value, error, value - half, value + half, float(2 * t.sf(abs(value) / error, degrees)), *sizes)
+
+
+def _unsure(value: float, sizes: tuple[int, int, int]) -> Estimate:
+    """A mean of which no more can be said."""
+    return Estimate(value, None, None, None, None, *sizes)

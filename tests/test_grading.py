@@ -1,6 +1,7 @@
 """Predictions -> scores: averages, standard errors and what is refused."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -33,15 +34,15 @@ def answered(*answers: str | None, spec: str = "today", benchmark: str = "videom
 def test_a_micro_average_with_its_error_its_parts_and_what_was_not_parsed():
     """Right are both of the short and one of three long: 3 of 5, and 100 * sqrt(0.6 * 0.4 / 4) = 24.4949.
 
-    Student's quantile at 4 degrees is 2.776445.
+    Student's quantile at 4 degrees is 2.776445, so the interval would leave 0 to 100.
     """
     score = scored(ASKED, answered("A", "A", "A", "B", None))
     assert score.to_row() == {
         "benchmark": "videomme",
         "value": pytest.approx(60.0),
         "standard_error": pytest.approx(24.4949, abs=1e-4),
-        "low": pytest.approx(60 - 2.776445 * 24.4949, abs=1e-3),
-        "high": pytest.approx(60 + 2.776445 * 24.4949, abs=1e-3),
+        "low": 0.0,
+        "high": 100.0,
         "n": 5,
         "videos": 5,
         "unparsed": 1,
@@ -80,9 +81,10 @@ def test_the_order_of_predictions_is_no_matter():
 
 
 @pytest.mark.parametrize("answer", ["A", "B"])
-def test_all_or_none_right_has_no_standard_error(answer: str):
+def test_all_or_none_right_says_nothing_of_other_videos(answer: str):
     score = scored(ASKED, answered(*[answer] * 5))
-    assert (score.value, score.standard_error) == (100.0 if answer == "A" else 0.0, 0.0)
+    assert score.value == (100.0 if answer == "A" else 0.0)
+    assert (score.standard_error, score.low, score.high) == (None, None, None)
 
 
 def test_the_standard_error_of_a_real_size():
@@ -120,17 +122,26 @@ def vsibench() -> list[Question]:
 
 
 def test_vsibench_is_the_mean_of_eight_tasks():
-    """Tasks 0.5 (of 0.5, 1 and 0), 0.5, 1, 0, 0.5, 0.8, 0.9, 0.2: 4.4 / 8.
-
-    Of three parts the answers differ, by 1/2, 1/2 and 0.2 from their means, two each that weigh 1/48, 1/16 and 1/16:
-    squares 0.00248264, times 13 / 12 for as many videos and 12 / 3 for ten means of 13 questions: 0.103721².
-    """
+    """Tasks 0.5 (of 0.5, 1 and 0), 0.5, 1, 0, 0.5, 0.8, 0.9, 0.2: 4.4 / 8; seven types have one video."""
     score = scored({"vsibench": vsibench()}, answered(*[row[2] for row in VSI], benchmark="vsibench"))
     assert score.value == pytest.approx(55.0)
-    assert score.standard_error == pytest.approx(10.3721, abs=1e-4)
+    assert score.standard_error is None
     assert score.parts["object_rel_direction_easy"] == 50.0
     assert score.parts["object_counting"] == pytest.approx(80.0)
     assert (score.n, len(score.parts)) == (13, 10)
+
+
+def test_vsibench_with_two_videos_of_each_type():
+    """Each type has a right and a wrong answer, both 1/2 from their mean: half of the squares of what the types weigh.
+
+    Three levels of 1/24 and seven types of 1/8: (3 / 576 + 7 / 64) / 8, times 2 / 1 videos: 0.169251².
+    """
+    firsts = list({q.tags["type"]: q for q in vsibench()}.values())
+    asked = [replace(q, id=f"q{i}", video=f"{i}.mp4") for i, q in enumerate(firsts * 2)]
+    said = [*(q.answer for q in firsts), *["Z"] * len(firsts)]
+    score = scored({"vsibench": asked}, answered(*said, benchmark="vsibench"))
+    assert (score.value, score.n, score.videos) == (pytest.approx(50.0), 20, 20)
+    assert score.standard_error == pytest.approx(16.9251, abs=1e-4)
 
 
 def test_vsibench_without_one_of_its_types_is_an_error():

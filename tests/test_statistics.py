@@ -6,8 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from stgrpo.statistics import Estimate, clustered, over_seeds
+from stgrpo.records import Graded
+from stgrpo.statistics import Estimate, Value, clustered, of_questions, over_seeds, score
 
+SLOW = pytest.mark.slow
 ABC = ["a", "a", "b", "c"]
 
 
@@ -41,13 +43,25 @@ def test_one_question_a_video_is_the_textbook_s_error():
 def test_strata_by_hand():
     """Two parts that weigh 3/4 and 1/4, of two videos each: 1, 0 and 1, 1, 0, 0 (two questions of a video).
 
-    Residuals times a question's weight (3/8 and 1/16): 3/16, -3/16; 1/16, -1/16. Squares 20 / 256, times 4 / 3 videos
-    and 5 / 4 questions.
+    Residuals times a question's weight (3/8 and 1/16), by video: 3/16, -3/16; 1/16, -1/16. Squares 18 / 256 and
+    2 / 256, each times 2 / 1 videos: 36 and 4. Degrees: 40² / (36² / 1 + 4² / 1).
     """
     weights, strata = [3 / 8] * 2 + [1 / 16] * 4, ["x", "x", "y", "y", "y", "y"]
     found = clustered([1, 0, 1, 1, 0, 0], weights, strata, list("abccdd"))
     assert found.value == 0.5
-    assert found.error == pytest.approx(math.sqrt(20 / 256 * 4 / 3 * 5 / 4))
+    assert found.error == pytest.approx(math.sqrt(40 / 256))
+    from scipy.stats import t
+
+    assert found.high == pytest.approx(0.5 + t.ppf(0.975, 1600 / 1312) * math.sqrt(40 / 256))
+
+
+def test_degrees_are_at_most_the_videos_less_the_strata():
+    """Both parts ask of the same three videos: 3 - 2, where Satterthwaite's of two parts apart would be 4."""
+    from scipy.stats import t
+
+    found = clustered([1, 0, 0, 1, 0, 0], [1 / 6] * 6, list("xxxyyy"), list("abcabc"))
+    assert found.error is not None and found.high is not None
+    assert found.high - found.value == pytest.approx(t.ppf(0.975, 1) * found.error)
 
 
 def test_two_ways_by_hand():
@@ -85,17 +99,40 @@ def test_one_video_says_nothing_of_others():
     assert not two.resolved
 
 
-def test_one_question_a_stratum_says_nothing_of_others():
-    found = clustered([1, 0], [1 / 2] * 2, ["x", "y"], ["a", "b"])
-    assert found == Estimate(0.5, None, None, None, None, 2, 2, 1)
+STRATA = [  # strata and videos of four questions
+    (["x", "x", "y", "y"], ["a", "b", "c", "c"], "one of two has one video"),
+    (["x", "y", "z", "u"], ["a", "b", "c", "d"], "all have one question"),
+]
 
 
+@pytest.mark.parametrize(("strata", "videos", "reason"), STRATA, ids=[case[2] for case in STRATA])
+def test_a_stratum_of_one_video_says_nothing_of_others(strata: list[str], videos: list[str], reason: str):
+    """Nor do several seeds: by video it would count as one that is always so."""
+    once = clustered([1, 0, 1, 0], [1 / 4] * 4, strata, videos)
+    assert once == Estimate(0.5, None, None, None, None, 4, len(set(videos)), 1)
+    twice = clustered([1, 0, 1, 0, 0, 0, 1, 1], [1 / 4] * 8, strata * 2, videos * 2, [0] * 4 + [1] * 4)
+    assert twice == Estimate(0.5, None, None, None, None, 4, len(set(videos)), 2)
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1])
-def test_values_that_are_all_alike_have_no_error_and_resolve_nothing(value: float):
-    found = simple([value] * 4, ABC)
+def test_values_that_are_all_alike_say_nothing_of_others(value: float, seeds: int):
+    """All right, all wrong, or all alike in both: the next video may be otherwise."""
+    trainings = [k for k in range(seeds) for _ in range(4)]
+    found = clustered([value] * 4 * seeds, [1 / 4] * 4 * seeds, [""] * 4 * seeds, ABC * seeds, trainings)
     assert found.value == pytest.approx(value)
-    assert (found.error, found.low, found.high, found.p) == (0.0, found.value, found.value, None)
+    assert (found.error, found.low, found.high, found.p) == (None, None, None, None)
     assert not found.resolved
+
+
+def test_the_interval_of_a_score_ends_at_0_and_1():
+    """Credits 1, 0, 1, 1: 3/4 and 3/16 by 4.302653 either way; a difference may be negative."""
+    graded = [Graded("b", f"q{i}", video, "", 1 / 4, 1.0, "A") for i, video in enumerate(ABC)]
+    values = [Value(question, credit) for question, credit in zip(graded, [1, 0, 1, 1], strict=True)]
+    cut, whole = score(values), of_questions(values)
+    assert (cut.low, cut.high) == (0, 1)
+    assert (whole.low, whole.high) == pytest.approx((-0.0567, 1.5567), abs=1e-4)
+    assert (cut.value, cut.error, cut.p) == (whole.value, whole.error, whole.p)
 
 
 def test_over_seeds_by_hand():
@@ -110,7 +147,7 @@ def test_over_seeds_by_hand():
 
 def test_over_one_seed_or_equal_ones():
     assert over_seeds([2.5]) == Estimate(2.5, None, None, None, None, 1, 1, 1)
-    assert over_seeds([2.5, 2.5]) == Estimate(2.5, 0.0, 2.5, 2.5, None, 2, 2, 2)
+    assert over_seeds([2.5, 2.5]) == Estimate(2.5, None, None, None, None, 2, 2, 2)
 
 
 def made_up(rng: np.random.Generator, videos: int, most: int = 18) -> np.ndarray:
@@ -128,19 +165,36 @@ def stratified(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def test_statsmodels_clustered_errors_by_another_route():
-    """Formulas and its own contrast, interval and p."""
+    """Formulas and its own interval and p, of one sample."""
+    import pandas
+    import statsmodels.formula.api as smf
+
+    credits, _, _, video = stratified(np.random.default_rng(1))
+    fit = smf.ols("y ~ 1", pandas.DataFrame({"y": credits})).fit(
+        cov_type="cluster", cov_kwds={"groups": video}, use_t=True
+    )
+    theirs = fit.t_test([1])
+    ours = simple(list(credits), [str(v) for v in video])
+    assert ours.value == pytest.approx(float(theirs.effect.squeeze()))
+    assert ours.error == pytest.approx(float(theirs.sd.squeeze()))
+    assert [ours.low, ours.high] == pytest.approx(theirs.conf_int().squeeze().tolist())
+    assert ours.p == pytest.approx(float(theirs.pvalue))
+
+
+def test_statsmodels_strata_by_another_route():
+    """Formulas and its own contrast, which takes the root of each stratum's factor."""
     import pandas
     import statsmodels.formula.api as smf
 
     credits, weights, stratum, video = stratified(np.random.default_rng(1))
     table = pandas.DataFrame({"y": credits, "s": stratum, "v": video})
-    fit = smf.ols("y ~ 0 + C(s)", table).fit(cov_type="cluster", cov_kwds={"groups": table["v"]}, use_t=True)
-    theirs = fit.t_test(np.full(3, 1 / 3))
+    groups = {"groups": table["v"], "use_correction": False}
+    fit = smf.ols("y ~ 0 + C(s)", table).fit(cov_type="cluster", cov_kwds=groups)
+    videos = table.groupby("s")["v"].nunique().to_numpy()
+    theirs = fit.t_test(np.sqrt(videos / (videos - 1)) / 3)
     ours = clustered(list(credits), list(weights), [str(s) for s in stratum], [str(v) for v in video])
-    assert ours.value == pytest.approx(float(theirs.effect.squeeze()))
+    assert ours.value == pytest.approx(float(fit.params.mean()))
     assert ours.error == pytest.approx(float(theirs.sd.squeeze()))
-    assert [ours.low, ours.high] == pytest.approx(theirs.conf_int().squeeze().tolist())
-    assert ours.p == pytest.approx(float(theirs.pvalue))
 
 
 def test_statsmodels_two_ways_by_another_route():
@@ -178,7 +232,7 @@ Drawn = tuple[
 ]  # values, weights, strata, videos, seeds
 
 
-def score(rng: np.random.Generator) -> Drawn:
+def one_score(rng: np.random.Generator) -> Drawn:
     """Half of the answers right on average; a video makes them up to 0.4 easier or harder."""
     video = made_up(rng, 48)
     right = 0.5 + rng.uniform(-0.4, 0.4, 48)[video]
@@ -223,10 +277,21 @@ def average(rng: np.random.Generator) -> Drawn:
     return tuple(np.concatenate(column) for column in zip(*columns, strict=True))  # pyright: ignore
 
 
+def few_a_stratum(rng: np.random.Generator) -> Drawn:
+    """Eight parts that weigh the same, of 0.3 to 0.65: four of 5 videos and four of 40."""
+    columns = []
+    for part, count in enumerate([5] * 4 + [40] * 4):
+        video = made_up(rng, count, 6)
+        values = (rng.random(len(video)) < 0.3 + 0.05 * part + rng.uniform(-0.25, 0.25, count)[video]).astype(float)
+        columns.append((values, np.full(len(video), 1 / 8 / len(video)), np.full(len(video), part), 100 * part + video))
+    return *(np.concatenate(column) for column in zip(*columns, strict=True)), None  # pyright: ignore
+
+
 COVERED: dict[str, tuple[Callable[[np.random.Generator], Drawn], float]] = {
-    "a score": (score, 0.5),
+    "a score": (one_score, 0.5),
     "a paired difference": (paired, 0.0),
     "a score of unequal parts": (parts, 0.5),
+    "a score of parts with few videos": (few_a_stratum, 0.475),
     "5 seeds, videos matter": (lambda rng: seeds(rng, 0.4, 0.01), 0.5),
     "5 seeds, trainings matter": (lambda rng: seeds(rng, 0.1, 0.1), 0.5),
     "5 seeds, both matter": (lambda rng: seeds(rng, 0.35, 0.05), 0.5),
@@ -247,11 +312,12 @@ def held(draw: Callable[[np.random.Generator], Drawn], truth: float) -> float:
     return count / 2000
 
 
-@pytest.mark.parametrize("name", COVERED)
+@pytest.mark.parametrize("name", [name if name == "a score" else pytest.param(name, marks=SLOW) for name in COVERED])
 def test_the_intervals_hold_the_truth_as_often_as_they_say(name: str):
     assert 0.93 <= held(*COVERED[name]) <= 0.97
 
 
+@SLOW
 def test_over_seeds_that_only_chance_moves_the_intervals_are_rather_too_wide():
     """No error is below that of the videos or the seeds alone: on the safe side where both are nothing but chance."""
     assert 0.95 <= held(lambda rng: seeds(rng, 0.0, 0.0), 0.5) <= 0.99

@@ -154,7 +154,14 @@ def test_two_seeds_show_their_mean_and_an_error_of_both_ways():
         r"ST-GRPO (100\%) & 50.5 {\scriptsize$\pm$5.0} \\",
     ]
     text = to_latex(ONE_COLUMN, TWO_SEEDS)
-    assert "clustered by video and seed; mean over 2 seeds; " in text
+    assert "clustered by video and seed; mean over 2 seeds; two seeds are too few for intervals of 95 " in text
+
+
+def test_a_row_of_one_seed_among_others_is_named():
+    """An untrained cell is the same for all; of three seeds the intervals hold what they say, nearly."""
+    third = measured(("grpo", 2, 62), ("st-grpo", 2, 49), ("base", 0, 40))
+    table = ONE_COLUMN.model_copy(update={"rows": [Row(cell="base", label="Before"), *TABLE.rows]})
+    assert "; mean over 3 seeds; one seed of Before; below, " in to_latex(table, {**TWO_SEEDS, **third})
 
 
 def test_the_order_of_the_scores_is_no_matter():
@@ -189,11 +196,10 @@ WITH_MEAN = changed(columns=[*TABLE.columns, MEAN])
 def test_a_mean_is_recomputed_from_its_columns():
     """(60 + 51.2) / 2 = 55.6, of 600 + 625 questions.
 
-    Its variance is a quarter of both columns', of which statsmodels' factor is that of all together:
-    (0.24 / 600 + 0.249856 / 625) / 4 * 1225 / 1224 * 1224 / 1223.
+    Its variance is a quarter of both columns': (0.24 / 599 + 0.249856 / 624) / 4.
     """
     estimate = scores(WITH_MEAN, GRADED)["grpo", "Avg."]
-    assert estimate.error == pytest.approx(((0.24 / 600 + 0.249856 / 625) / 4 * 1225 / 1223) ** 0.5)
+    assert estimate.error == pytest.approx(((0.24 / 599 + 0.249856 / 624) / 4) ** 0.5)
     assert body(WITH_MEAN, GRADED)[0].endswith(r"& 55.6 {\scriptsize$\pm$1.4} \\")
     line = parsed(WITH_MEAN, GRADED)[2]
     assert (line["column"], line["value"], line["n"], line["videos"]) == ("Avg.", "55.6000", "1225", "1225")
@@ -268,6 +274,26 @@ NOTES = [
     (51, "Of 1 differences none is resolved", "Not resolved on Avg.: every one."),
     (60, "Of 1 differences 1 is resolved", "Not resolved on Avg.: none."),
 ]
+
+
+def test_what_cannot_be_tested_is_not_counted_and_has_neither_error_nor_star():
+    """All 600 answers alike in both: the next video may be otherwise, and 1 / 20 by chance is of the other alone."""
+    graded = {**GRADED, ("st-grpo", 0): answers("tempcompass", 600, 600) + answers("mmvu", 320, 625)}
+    graded["grpo", 0] = answers("tempcompass", 360, 600) + answers("mmvu", 320, 625)
+    text = to_latex(TABLE, graded)
+    assert "Of 1 differences with an interval 1 is resolved" in text and "chance alone would give 0.1." in text
+    assert body(TABLE, graded)[1].startswith(r"ST-GRPO (100\%) & 100.0 & 51.2 ")
+    assert differences(TABLE, graded)[0].endswith(r"{]}} & 0.0 \\")
+    line = parsed(TABLE, graded)[3]
+    assert [line[name] for name in ("difference", "difference_low", "difference_high", "p")] == ["0.0000", "", "", ""]
+    same = {run: graded["grpo", 0] for run in graded}
+    assert "No difference has an interval: nothing can be said of other videos." in to_latex(TABLE, same)
+
+
+def test_a_table_of_the_paper_alone_has_no_numbers_of_ours():
+    table = changed(rows=[Row(label="GPT-4o")], comparable=True)
+    assert body(table, {}) == [r"GPT-4o$^\dagger$ & -- & -- \\"]
+    assert to_csv(table, {}, {}).splitlines() == [",".join(CSV_COLUMNS)]
 
 
 @pytest.mark.parametrize(("right", "count", "mean"), NOTES, ids=["none", "all"])

@@ -9,7 +9,7 @@ from stgrpo.benchmarks import BENCHMARKS
 from stgrpo.benchmarks.averages import mean
 from stgrpo.errors import UserError
 from stgrpo.records import Graded, Prediction, Question, Score
-from stgrpo.statistics import Estimate, clustered
+from stgrpo.statistics import Value, score
 
 
 def grade(
@@ -61,16 +61,6 @@ def scores(
     ]
 
 
-def estimate(graded: Sequence[Graded]) -> Estimate:
-    """Score of one benchmark, or the mean of several, as a share, with its error clustered by video."""
-    return clustered(
-        [g.credit for g in graded],
-        [g.weight for g in graded],
-        [g.stratum for g in graded],
-        [g.video for g in graded],
-    )
-
-
 def _grade_one(name: str, questions: Sequence[Question], predictions: Sequence[Prediction]) -> list[Graded]:
     texts = {p.question: p.text for p in predictions}
     if len(predictions) != len(questions) or set(texts) != {q.id for q in questions}:
@@ -98,7 +88,7 @@ def _score(name: str, questions: Sequence[Question], texts: Mapping[str, str], g
     credits: dict[str, list[float]] = defaultdict(list)
     for question, one in zip(questions, graded, strict=True):
         credits[BENCHMARKS[name].part(question)].append(one.credit)
-    found = estimate(graded)
+    found = score(Value(one, one.credit) for one in graded)
     return Score(
         benchmark=name,
         value=100 * found.value,

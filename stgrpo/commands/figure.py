@@ -37,7 +37,8 @@ def run(args: Namespace) -> None:
 def _told(contrast: Contrast) -> str:
     """A line of it: the difference of the means over the steps."""
     found = contrast.estimate
-    interval = "one seed" if found.low is None else f"{found.low:+.4f} to {found.high:+.4f} over {found.seeds} seeds"
+    seeds = "one seed" if found.seeds == 1 else f"{found.seeds} seeds"
+    interval = seeds if found.low is None else f"{found.low:+.4f} to {found.high:+.4f} over {seeds}"
     return f"{contrast.panel}: {contrast.cell} - {contrast.baseline} {found.value:+.4f} ({interval})"
 
 

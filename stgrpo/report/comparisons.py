@@ -1,13 +1,13 @@
 """A table's scores and its rows' differences from their baselines, question by question, with 95 % intervals."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stgrpo.config import Row
 from stgrpo.errors import UserError
 from stgrpo.records import Graded
 from stgrpo.report.contents import Column, TableSpec
-from stgrpo.statistics import Estimate, clustered
+from stgrpo.statistics import Estimate, Value, of_questions, score
 
 Answers = Mapping[tuple[str, int], Sequence[Graded]]  # by cell and seed
 
@@ -29,7 +29,7 @@ def scores(table: TableSpec, graded: Answers) -> dict[tuple[str, str], Estimate]
     """
     runs = {row.cell: _runs(row.cell, graded) for row in table.rows if row.cell}
     return {
-        (cell, column.name): _estimate(_credits(found, column), column)
+        (cell, column.name): score(_credits(found, column), len(column.over))
         for cell, found in runs.items()
         for column in table.columns
     }
@@ -43,7 +43,7 @@ def comparisons(table: TableSpec, graded: Answers) -> list[Comparison]:
     """
     rows = {row.cell: row for row in table.rows if row.cell}
     return [
-        Comparison(row, rows[row.baseline], column, _estimate(differences, column))
+        Comparison(row, rows[row.baseline], column, of_questions(differences, len(column.over)))
         for row in table.rows
         if row.cell and row.baseline in rows
         for column in table.columns
@@ -58,25 +58,16 @@ def of_seed(graded: Answers, seed: int) -> Answers:
     return {(cell, k): found for (cell, k), found in graded.items() if alone.get(cell, seed) == k}
 
 
-@dataclass(frozen=True)
-class _Value:
-    """A question's credit, or a difference of two."""
-
-    seed: int
-    question: Graded
-    value: float
-
-
 def _runs(cell: str, graded: Answers) -> dict[int, Sequence[Graded]]:
     return {seed: found for (name, seed), found in sorted(graded.items(), key=lambda run: run[0]) if name == cell}
 
 
-def _credits(runs: Mapping[int, Sequence[Graded]], column: Column) -> Iterator[_Value]:
+def _credits(runs: Mapping[int, Sequence[Graded]], column: Column) -> Iterator[Value]:
     for seed, found in runs.items():
-        yield from (_Value(seed, g, g.credit) for g in found if g.benchmark in column.over)
+        yield from (Value(g, g.credit, seed) for g in found if g.benchmark in column.over)
 
 
-def _differences(table: str, cell: str, baseline: str, column: Column, graded: Answers) -> Iterator[_Value]:
+def _differences(table: str, cell: str, baseline: str, column: Column, graded: Answers) -> Iterator[Value]:
     ours, theirs = _runs(cell, graded), _runs(baseline, graded)
     for seed in max((ours, theirs), key=len):
         pair = [_at(table, name, runs, seed) for name, runs in ((cell, ours), (baseline, theirs))]
@@ -86,7 +77,7 @@ def _differences(table: str, cell: str, baseline: str, column: Column, graded: A
                 f"{table}: cells '{cell}' and '{baseline}' did not answer the same questions of "
                 f"{', '.join(column.over)}; evaluate both again (snakemake TARGET -R evaluate)"
             )
-        yield from (_Value(seed, g, g.credit - other[key].credit) for key, g in mine.items())
+        yield from (Value(g, g.credit - other[key].credit, seed) for key, g in mine.items())
 
 
 def _at(table: str, cell: str, runs: Mapping[int, Sequence[Graded]], seed: int) -> Sequence[Graded]:
@@ -99,14 +90,3 @@ def _at(table: str, cell: str, runs: Mapping[int, Sequence[Graded]], seed: int) 
             "give the scores of the same seeds"
         )
     return runs[seed]
-
-
-def _estimate(values: Iterable[_Value], column: Column) -> Estimate:
-    found = list(values)
-    return clustered(
-        [v.value for v in found],
-        [v.question.weight / len(column.over) for v in found],
-        [f"{v.question.benchmark}/{v.question.stratum}" for v in found],
-        [f"{v.question.benchmark}/{v.question.video}" for v in found],
-        [v.seed for v in found],
-    )

@@ -136,6 +136,8 @@ def _curve(axis: Any, cell: str, curves: Sequence[Curve], colour: str) -> tuple[
     smooth, steps = smoothed(runs), np.arange(1, len(runs[0]) + 1)
     axis.plot(steps, np.mean(runs, 0), ".", color=colour, alpha=0.25, markersize=4)
     mean = over_seeds([curve.mean for curve in curves])
-    seeds = f" [{mean.low:.3f}, {mean.high:.3f}], {len(runs)} seeds" if len(runs) > 1 else ""
-    axis.plot(steps, smooth.mean(0), color=colour, linewidth=1.8, label=f"{cell} (mean {mean.value:.3f}{seeds})")
+    interval = "" if mean.low is None else f" [{mean.low:.3f}, {mean.high:.3f}]"
+    seeds = f", {len(runs)} seeds" if len(runs) > 1 else ""
+    label = f"{cell} (mean {mean.value:.3f}{interval}{seeds})"
+    axis.plot(steps, smooth.mean(0), color=colour, linewidth=1.8, label=label)
     return steps, smooth

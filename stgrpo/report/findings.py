@@ -6,6 +6,7 @@ from typing import Literal
 
 from stgrpo.report.bias import Bias
 from stgrpo.report.failures import Failures
+from stgrpo.report.rounding import half_up
 from stgrpo.report.table_views import TableView
 from stgrpo.report.trainings import BiasView, FigureView
 from stgrpo.statistics import Estimate
@@ -36,7 +37,8 @@ class Difference:
     def told(self) -> str:
         """In words."""
         more = "above" if self.estimate.value > 0 else "below"
-        return f"{self.cell} is {abs(self.estimate.value):.1f} {more} {self.baseline}{_interval(self.estimate, 1)}"
+        points = half_up(abs(self.estimate.value))
+        return f"{self.cell} is {points} {more} {self.baseline}{_interval(self.estimate, 1)}"
 
 
 def differences(tables: Iterable[TableView]) -> list[Difference]:
@@ -76,7 +78,7 @@ def _mechanism(figures: Sequence[FigureView]) -> Iterator[Finding]:
             more = "more" if one.estimate.value > 0 else "less"
             label = figure.spec.label[:1].upper() + figure.spec.label[1:]
             text = (
-                f"{label}, mean over the steps: {one.cell} has {abs(one.estimate.value):.3f} {more} than "
+                f"{label}, mean over the steps: {one.cell} has {half_up(abs(one.estimate.value), 3)} {more} than "
                 f"{one.baseline}{_interval(one.estimate, 3)}."
             )
             yield Finding(*_verdict(one.estimate), text)
@@ -91,11 +93,13 @@ def _means(found: Sequence[Difference]) -> Iterator[Finding]:
 
 
 def _single(found: Sequence[Difference]) -> Iterator[Finding]:
-    if found:
-        resolved = sum(one.estimate.resolved for one in found)
+    testable = [one.estimate for one in found if one.estimate.testable]
+    if testable:
+        resolved = sum(estimate.resolved for estimate in testable)
         text = (
-            f"On single benchmarks {resolved} of {len(found)} differences between a row and its baseline are resolved; "
-            f"if there were none at all, chance alone would give about {_CHANCE * len(found):.0f}."
+            f"On single benchmarks {resolved} of {len(testable)} differences between a row and its baseline are "
+            f"resolved; if there were none at all, chance alone would give about "
+            f"{half_up(_CHANCE * len(testable), 0)}."
         )
         yield Finding("counted", "", text)
 
@@ -106,7 +110,7 @@ def _bias(bias: BiasView) -> Iterator[Finding]:
         text = f"Pull of the only right answer of a group, over that of one in a group half right: {'; '.join(told)}."
         yield Finding("measured", "", text)
     for later, first, estimate in bias.flat:
-        points = f"{abs(100 * estimate.value):.1f} points {'fewer' if estimate.value < 0 else 'more'} of them than"
+        points = f"{half_up(abs(100 * estimate.value))} points {'fewer' if estimate.value < 0 else 'more'} of them than"
         told = points if estimate.value else "as many of them as"
         text = f"Groups that teach nothing: {later} has {told} {first}{_interval(estimate, 1, 100)}."
         yield Finding(*_verdict(estimate, better=-1), text)
@@ -116,9 +120,8 @@ def _ratio(one: Bias) -> str:
     """Of a rare right answer, as measured and by the closed form."""
     assert one.rarity is not None, "cells that have such groups"
     seeds = _interval(one.rarity, 2) if one.rarity.low is not None else ""
-    return f"{one.rarity.value:.2f}{seeds}" + (
-        f" (closed form {one.expected_rarity:.2f})" if one.expected_rarity else ""
-    )
+    expected = f" (closed form {half_up(one.expected_rarity, 2)})" if one.expected_rarity else ""
+    return f"{half_up(one.rarity.value, 2)}{seeds}{expected}"
 
 
 def _left_out(failures: Failures) -> Finding:
@@ -132,15 +135,15 @@ def _left_out(failures: Failures) -> Finding:
 def _interval(estimate: Estimate, digits: int, factor: float = 1) -> str:
     """In brackets, or that there is none."""
     if estimate.low is None or estimate.high is None:
-        return f" ({estimate.seeds} seed, no interval)" if estimate.seeds == 1 else " (no interval)"
-    low, high = (f"{factor * end:.{digits}f}".replace("-", "−") for end in (estimate.low, estimate.high))
+        return " (1 seed, no interval)" if estimate.n == 1 else " (no interval)"
+    low, high = (half_up(factor * end, digits).replace("-", "−") for end in (estimate.low, estimate.high))
     return f" [{low}, {high}]"
 
 
 def _verdict(estimate: Estimate, better: int = 1) -> tuple[str, Tone]:
     """In a word, and whether it is for the better; `better` is the sign that is."""
     if estimate.low is None:
-        return ("one seed" if estimate.seeds == 1 else "no interval"), "mid"
+        return ("one seed" if estimate.n == 1 else "no interval"), "mid"  # of seeds, n is their number
     if not estimate.resolved:
         return "not resolved", "mid"
     return "resolved", "up" if better * estimate.value > 0 else "down"

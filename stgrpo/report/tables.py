@@ -1,13 +1,14 @@
 """One table as LaTeX for people: scores with their errors, and the rows' differences with what is resolved."""
 
-from collections.abc import Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 
 from stgrpo.config import Row
 from stgrpo.report.comparisons import Answers, Comparison, comparisons, scores
 from stgrpo.report.contents import Column, TableSpec
 from stgrpo.report.latex import escape, label
 from stgrpo.report.reported import Reported, printed
+from stgrpo.report.rounding import half_up, signed
 from stgrpo.statistics import Estimate
 
 _NOTHING: Reported = {}
@@ -65,28 +66,46 @@ def _note(table: TableSpec, found: _Scores, compared: Sequence[Comparison], repo
 
 def _measures(table: TableSpec, found: _Scores, compared: Sequence[Comparison], reported: Reported) -> list[str]:
     """What the numbers are, and from what."""
+    seeds = {row.label: found[row.cell, table.columns[0].name].seeds for row in table.rows if row.cell}
+    if not seeds:
+        return ["Percent"]
     first = next(row.cell for row in table.rows if row.cell)
-    seeds = max(estimate.seeds for estimate in found.values())
     singles = [column for column in table.columns if len(column.over) == 1]
     sizes = [(column.title, found[first, column.name]) for column in singles]
-    ways = "by video and seed" if seeds > 1 else "by video"
+    ways = "by video and seed" if max(seeds.values()) > 1 else "by video"
     return [
         f"Percent, ± standard error clustered {ways}",
         *(["in parentheses what the paper prints, its averages too, while ours are recomputed"] if reported else []),
-        f"mean over {seeds} seeds" if seeds > 1 else "one seed, so no error tells of another training",
+        *_trainings(seeds),
         *(["below, differences on the same questions with 95 % intervals"] if compared else []),
         "questions (videos): " + ", ".join(f"{title} {size.n} ({size.clusters})" for title, size in sizes),
         *(f"{c.title}: unweighted mean of {len(c.over)} columns" for c in table.columns if len(c.over) > 1),
     ]
 
 
+def _trainings(seeds: Mapping[str, int]) -> Iterator[str]:
+    """How many the rows' numbers are made from, by their labels."""
+    most = max(seeds.values())
+    if most == 1:
+        yield "one seed, so no error tells of another training"
+        return
+    yield f"mean over {most} seeds"
+    if once := [label for label, count in seeds.items() if count == 1]:  # not trained, so alike for all
+        yield f"one seed of {', '.join(once)}"
+    if most == 2:
+        yield "two seeds are too few for intervals of 95 %: where seeds matter most, 90 % hold the truth"
+
+
 def _resolved(table: TableSpec, compared: Sequence[Comparison]) -> str:
     """How many differences there are, how many chance would give, and which means tell nothing."""
-    count = sum(c.estimate.resolved for c in compared)
-    said = [
-        f"Of {len(compared)} differences {count or 'none'} {'are' if count > 1 else 'is'} resolved (*: the interval "
-        f"leaves out 0); chance alone would give {len(compared) / 20:.1f}."
-    ]
+    testable = [c for c in compared if c.estimate.testable]
+    said = ["No difference has an interval: nothing can be said of other videos."]
+    if testable:
+        count, some = sum(c.estimate.resolved for c in testable), " with an interval" * (len(testable) < len(compared))
+        said = [
+            f"Of {len(testable)} differences{some} {count or 'none'} {'are' if count > 1 else 'is'} resolved (*: the "
+            f"interval leaves out 0); chance alone would give {half_up(len(testable) / 20)}."
+        ]
     for column in [column for column in table.columns if len(column.over) > 1]:
         of_mean = [c for c in compared if c.column == column]
         names = [f"{c.row.label} − {c.baseline.label}" for c in of_mean if not c.estimate.resolved]
@@ -98,7 +117,9 @@ def _resolved(table: TableSpec, compared: Sequence[Comparison]) -> str:
 def _best(table: TableSpec, found: _Scores, column: Column) -> str | None:
     if not table.comparable:
         return None
-    return max((_shown(found[row.cell, column.name].value) for row in table.rows if row.cell), key=Decimal)
+    return max(
+        (_shown(found[row.cell, column.name].value) for row in table.rows if row.cell), key=Decimal, default=None
+    )
 
 
 def _number(found: _Scores, reported: Reported, row: Row, column: Column, best: str | None) -> str:
@@ -123,12 +144,9 @@ def _difference(estimate: Estimate) -> str:
 
 
 def _signed(share: float) -> str:
-    text = _shown(share)
-    return f"$-${text[1:]}" if text.startswith("-") else f"+{text}" if text != "0.0" else text
+    return signed(100 * share).replace("-", "$-$")
 
 
 def _shown(share: float) -> str:
-    """Percent as printed: one decimal, half up."""
-    exact = Decimal(repr(round(100 * share, 9)))  # 0.5665 times 100 is 56.65, not what floats make of it
-    text = str(exact.quantize(Decimal("0.1"), ROUND_HALF_UP))
-    return "0.0" if text == "-0.0" else text
+    """Percent as printed."""
+    return half_up(100 * share)
