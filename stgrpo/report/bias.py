@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stgrpo.records import Group
-from stgrpo.report.svg import drawing, line_style, to_svg
+from stgrpo.report.svg import drawing, line_style, marker, to_svg
 from stgrpo.specs import TrainSpec
 from stgrpo.statistics import Estimate, over_seeds
 
@@ -256,7 +256,7 @@ def _by_level(
                     axis.plot([x, x], [value.low, value.high], color=style["color"], linewidth=1)
             points = zip(*((x, value.value) for x, value in measured), strict=True)
             line = {"color": style["color"], "linestyle": "none"} if expected else style
-            axis.plot(*points, marker="o", markersize=4, linewidth=1, label=one.cell, **line)
+            axis.plot(*points, marker=marker(position), markersize=4, linewidth=1, label=one.cell, **line)
         if expected:
             axis.plot([], [], color="#c9ced6", linewidth=5, label="closed form")
         size = max(one.size for one in found)

@@ -1,6 +1,7 @@
 """What the cells of a scale have left, read for the report; answers and rollouts only where they are asked for."""
 
 import csv
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,8 +134,9 @@ def _timing(path: Path) -> dict[str, float]:
     return {}
 
 
-def _number(text: str) -> float | None:
+def _number(text: str | None) -> float | None:
     try:
-        return float(text)
+        number = float(text or "")  # a row cut short has no text for its last names
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
