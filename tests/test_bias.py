@@ -122,6 +122,16 @@ def test_the_same_is_added_to_the_standard_deviation():
     assert module._EPS == EPS
 
 
+def test_groups_that_are_all_flat_are_drawn_as_no_points(monkeypatch: pytest.MonkeyPatch):
+    """And a pool of one variant has no closed form: nothing but the names is left."""
+    found = [bias("grpo", spec_of(pool="variant", variants=2, generations=2), {0: TWO_SEEDS[0][2:]})]
+    axis = drawn(monkeypatch, pull_svg, found)
+    assert [line.get_xydata().tolist() for line in axis.lines if line.get_label() == "grpo"] == [[]]
+    assert axis.get_ylim() == (0, 1)
+    axis = drawn(monkeypatch, shares_svg, found)
+    assert axis.lines[0].get_ydata().tolist() == [0.5, 0, 0, 0, 0.5]
+
+
 def test_points_are_drawn_at_their_values(monkeypatch: pytest.MonkeyPatch):
     """|A| of right answers where there are wrong ones too; the share of all levels."""
     axis = drawn(monkeypatch, pull_svg, [bias("grpo", FOUR, TWO_SEEDS)])

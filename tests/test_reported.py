@@ -16,7 +16,7 @@ from test_tables import TABLE, body, changed, measured
 from stgrpo.__main__ import main
 from stgrpo.config import Row
 from stgrpo.errors import UserError
-from stgrpo.files import write_records
+from stgrpo.files import sha256, write_records
 from stgrpo.report.contents import Column, TableSpec, table_spec
 from stgrpo.report.csv_twin import Origin, to_csv
 from stgrpo.report.reported import read_reported
@@ -135,7 +135,7 @@ def test_the_paper_s_number_stands_behind_ours_as_printed_and_is_never_bold(tmp_
 
 def test_csv_holds_the_paper_s_number_and_the_difference_of_every_seed(tmp_path: Path):
     """71.25 - 72.1 = -0.85; of a mean it is that to the mean of the paper's own columns, whatever it prints."""
-    origins = {run: Origin("s", "t", "c") for run in SCORES}
+    origins = {run: Origin("s", "t", ("c",)) for run in SCORES}
     lines = csv.DictReader(StringIO(to_csv(COMPARED, SCORES, origins, read(tmp_path))))
     found = [tuple(line[k] for k in ("row", "cell", "seed", "column", "value", "reported", "delta")) for line in lines]
     assert found == [
@@ -187,14 +187,17 @@ def test_a_value_that_is_no_number_is_one_line(tmp_path: Path):
 # Through the verbs.
 
 
-def metrics(folder: Path, cell: str) -> list[str]:
-    """Files of scores and of credits as grade leaves them: 60 % right."""
+def metrics(folder: Path, cell: str, right: int = 60) -> list[str]:
+    """Files of scores and of credits as grade leaves them: so many percent right."""
     block = {"spec": TABLE.specs.get(f"{cell}/seed0", "own"), "commit": "c0ffee", "dirty": False, "image": None}
     block |= {"packages": {"torch": "2.13.0"}, "device": "cpu", "data": {"mmvu": "d1"}}
     answering = {**block, "commit": "decade", "dirty": True, "packages": {"torch": "2.14.0"}, "data": {}}
-    found = {"cell": cell, "seed": 0, "evaluations": {"all": answering}, "weights": block, "provenance": block}
+    answering["device"] = "NVIDIA H100 80GB HBM3"
+    credits = folder / f"{cell}.jsonl"
+    write_records(credits, answers("tempcompass", right) + answers("mmvu", right))
+    grading = {**block, "commit": "facade", "packages": {"scipy": "1"}, "outputs": {credits.name: sha256(credits)}}
+    found = {"cell": cell, "seed": 0, "evaluations": {"all": answering}, "weights": block, "provenance": grading}
     (folder / f"{cell}.json").write_text(json.dumps(found))
-    write_records(folder / f"{cell}.jsonl", answers("tempcompass", 60) + answers("mmvu", 60))
     return ["--metrics", str(folder / f"{cell}.json"), "--graded", str(folder / f"{cell}.jsonl")]
 
 
@@ -205,28 +208,86 @@ def tabulate(folder: Path, table: TableSpec, *words: str) -> int:
 
 def test_tabulate_asks_no_metrics_of_a_row_without_a_cell(tmp_path: Path):
     read(tmp_path)
-    table = COMPARED.model_copy(update={"rows": ROWS[:2]})
+    table = COMPARED.model_copy(update={"rows": ROWS[:2], "specs": {"grpo/seed0": "aaaa"}})
     assert tabulate(tmp_path, table, *metrics(tmp_path, "grpo"), "--reported", str(tmp_path / "reported.csv")) == 0
     assert "(75.15)" in (tmp_path / "t.tex").read_text()
     assert ",72.1,-12.1000," in (tmp_path / "t.csv").read_text()
 
 
 def test_a_line_names_all_that_its_weights_and_its_answers_come_from(tmp_path: Path):
-    table = TABLE.model_copy(update={"rows": TABLE.rows[:1]})
+    table = TABLE.model_copy(update={"rows": TABLE.rows[:1], "specs": {"grpo/seed0": "aaaa"}})
     assert tabulate(tmp_path, table, *metrics(tmp_path, "grpo")) == 0
     with (tmp_path / "t.csv").open(newline="") as lines:
         line = next(csv.DictReader(lines))
     names = ("spec", "trained", "commit", "dirty", "image", "packages", "device", "data")
     assert [line[name] for name in names] == [
-        *("aaaa", "aaaa", "c0ffee decade", "true", "", "torch=2.13.0 torch=2.14.0", "cpu", "mmvu=d1"),
+        *("aaaa", "aaaa", "c0ffee; decade; facade", "true", "", "scipy=1; torch=2.13.0; torch=2.14.0"),
+        *("NVIDIA H100 80GB HBM3; cpu", "mmvu=d1"),
     ]
+
+
+BLOCKS = [  # dirty and image of the weights, the answers and the credits
+    ([False, False, False], [None, None, None], "false", ""),
+    ([False, None, False], [None, {"sha256": "b1"}, {"sha256": "a1"}], "unknown", "a1; b1"),
+    ([None, False, True], [{"sha256": None}, {"sha256": "a1"}, None], "true", "a1; unknown"),
+]
+
+
+@pytest.mark.parametrize(("dirty", "images", "said", "image"), BLOCKS, ids=["clean", "unknown", "dirty"])
+def test_what_nobody_knows_is_not_clean(tmp_path: Path, dirty: list, images: list, said: str, image: str):
+    table = TABLE.model_copy(update={"rows": TABLE.rows[:1], "specs": {"grpo/seed0": "aaaa"}})
+    words = metrics(tmp_path, "grpo")
+    found = json.loads(Path(words[1]).read_text())
+    blocks = found["weights"], found["evaluations"]["all"], found["provenance"]
+    for block, its, img in zip(blocks, dirty, images, strict=True):
+        block |= {"dirty": its, "image": img}
+    Path(words[1]).write_text(json.dumps(found))
+    assert tabulate(tmp_path, table, *words) == 0
+    with (tmp_path / "t.csv").open(newline="") as lines:
+        line = next(csv.DictReader(lines))
+    assert (line["dirty"], line["image"]) == (said, image)
+
+
+REFUSED = [
+    ("another cell's credits", ["grpo.json", "st-grpo.json"], ["st-grpo.jsonl", "grpo.jsonl"]),
+    ("a cell that the table lacks", ["grpo.json", "other.json"], ["grpo.jsonl", "other.jsonl"]),
+    ("a cell too few", ["grpo.json"], ["grpo.jsonl"]),
+    ("a cell twice", ["grpo.json", "grpo.json"], ["grpo.jsonl", "grpo.jsonl"]),
+]
+SAID = [
+    "{0}/st-grpo.jsonl: not the credits that {0}/grpo.json was made with; give both of the same cell and seed, in the "
+    "same order, or grade again (snakemake TARGET -R grade)",
+    "table2: other/seed0 is no part of it; give the metrics of grpo/seed0, st-grpo/seed0, and of no other",
+    "table2: st-grpo/seed0 is missing; give the metrics of grpo/seed0, st-grpo/seed0, and of no other",
+    "{0}/grpo.json: table2 has cell 'grpo' seed 0 already; give each once",
+]
+
+
+@pytest.mark.parametrize(("case", "said"), list(zip(REFUSED, SAID, strict=True)), ids=[case[0] for case in REFUSED])
+def test_only_the_table_s_own_runs_are_taken(tmp_path: Path, case: tuple, said: str, capsys):
+    for number, cell in enumerate(("grpo", "st-grpo", "other")):
+        metrics(tmp_path, cell, 60 + number)
+    named = [[str(tmp_path / name) for name in names] for names in case[1:]]
+    assert tabulate(tmp_path, TABLE, "--metrics", *named[0], "--graded", *named[1]) == 2
+    assert capsys.readouterr().err == f"tabulate: {said.format(tmp_path)}\n"
+
+
+def test_a_table_of_the_paper_alone_asks_for_no_metrics(tmp_path: Path):
+    read(tmp_path)
+    table = COMPARED.model_copy(update={"rows": ROWS[:1], "specs": {}})
+    given = ["--metrics", "--graded", "--reported", str(tmp_path / "reported.csv")]
+    assert tabulate(tmp_path, table, *given) == 0
+    assert "(75.15)" in (tmp_path / "t.tex").read_text()
 
 
 def test_credits_without_their_metrics_or_of_another_benchmark_are_refused(tmp_path: Path, capsys):
     given = metrics(tmp_path, "grpo")
-    table = TABLE.model_copy(update={"rows": TABLE.rows[:1]})
+    table = TABLE.model_copy(update={"rows": TABLE.rows[:1], "specs": {"grpo/seed0": "aaaa"}})
     assert tabulate(tmp_path, table, *given, given[-1]) == 2
+    found = json.loads(Path(given[1]).read_text())
     write_records(Path(given[-1]), answers("mmvu", 60))
+    del found["provenance"]["outputs"]  # by older code
+    Path(given[1]).write_text(json.dumps(found))
     assert tabulate(tmp_path, table, *given) == 2
     assert capsys.readouterr().err.splitlines() == [
         "tabulate: table2: 1 files of metrics and 2 of credits; give one of each for a cell and seed, in the same "

@@ -36,8 +36,11 @@ GRADED = {
     ("st-grpo", 0): answers("tempcompass", 375, 600) + answers("mmvu", 306, 625),
 }
 ORIGINS = {
-    ("grpo", 0): Origin("aaaa", "a0a0", "c0ffee"),
-    ("st-grpo", 0): Origin("bbbb", "b0b0", "c0ffee", "false", "51f0", "torch=2 trl=1", "cuda", "mmvu=d1"),
+    ("grpo", 0): Origin("aaaa", "a0a0", ("c0ffee",)),
+    ("st-grpo", 0): Origin(
+        *("bbbb", "b0b0", ("c0ffee",), "false", ("51f0",), ("torch=2", "trl=1"), ("NVIDIA H100 80GB HBM3",)),
+        data=("mmvu=d1",),
+    ),
 }
 
 # Errors: sqrt(p (1 - p) / (n - 1)). Of ST-GRPO's answers 15 of 600 are right where GRPO's are wrong, so 2.5 ± 1.96393 *
@@ -318,7 +321,7 @@ def test_what_is_not_resolved_is_named():
 
 
 def parsed(table: TableSpec, graded: Answers) -> list[dict[str, str]]:
-    origins = {run: ORIGINS.get(run, Origin("s", "t", "c")) for run in graded}
+    origins = {run: ORIGINS.get(run, Origin("s", "t", ("c",))) for run in graded}
     return list(csv.DictReader(StringIO(to_csv(table, graded, origins))))
 
 
@@ -370,8 +373,8 @@ def test_a_line_of_csv_says_how_sure_its_number_is_and_where_it_comes_from():
         "commit": "c0ffee",
         "dirty": "false",
         "image": "51f0",
-        "packages": "torch=2 trl=1",
-        "device": "cuda",
+        "packages": "torch=2; trl=1",
+        "device": "NVIDIA H100 80GB HBM3",
         "data": "mmvu=d1",
     }
 
@@ -391,13 +394,13 @@ def test_csv_keeps_every_seed_and_adds_their_mean():
 
 
 def test_the_mean_s_line_joins_where_its_numbers_come_from():
-    origins = {("grpo", 0): Origin("s", "t0", "c", data="a=1"), ("grpo", 1): Origin("s", "t1", "c", data="a=1")}
+    origins = {("grpo", seed): Origin("s", f"t{seed}", ("c",), data=("a=1",)) for seed in (0, 1)}
     graded = {run: found for run, found in TWO_SEEDS.items() if run in origins}
     text = to_csv(ONE_COLUMN.model_copy(update={"rows": TABLE.rows[:1]}), graded, origins)
     assert [(x["seed"], x["spec"], x["trained"], x["data"]) for x in csv.DictReader(StringIO(text))] == [
         ("0", "s", "t0", "a=1"),
         ("1", "s", "t1", "a=1"),
-        ("mean", "s", "t0 t1", "a=1"),
+        ("mean", "s", "t0; t1", "a=1"),
     ]
 
 

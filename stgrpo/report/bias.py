@@ -254,7 +254,7 @@ def _by_level(
             for x, value in measured:
                 if value.low is not None:
                     axis.plot([x, x], [value.low, value.high], color=style["color"], linewidth=1)
-            points = zip(*((x, value.value) for x, value in measured), strict=True)
+            points = [x for x, _ in measured], [value.value for _, value in measured]  # empty where all are flat
             line = {"color": style["color"], "linestyle": "none"} if expected else style
             axis.plot(*points, marker=marker(position), markersize=4, linewidth=1, label=one.cell, **line)
         if expected:
@@ -262,6 +262,7 @@ def _by_level(
         size = max(one.size for one in found)
         axis.set(xlabel="right answers in the group", ylabel=label, xticks=range(size + 1))
         # Intervals may leave the axes: those of two seeds are six times as long.
-        axis.set_ylim(0, 1.15 * max(value.value for one in found for level in one.levels if (value := of(level))))
+        highest = max((value.value for one in found for level in one.levels if (value := of(level))), default=0)
+        axis.set_ylim(0, 1.15 * highest or 1)
         axis.legend(frameon=False, fontsize=8)
         return to_svg(figure, name, f"{label} by number of right answers in the group")

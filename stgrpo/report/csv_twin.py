@@ -1,6 +1,7 @@
 """One table as CSV for programs: one line a number, with its interval, its difference and where it comes from."""
 
 import csv
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
@@ -19,19 +20,21 @@ CSV_COLUMNS = (
     *("spec", "trained", "commit", "dirty", "image", "packages", "device", "data"),
 )
 MEAN = "mean"  # stands for all seeds
+UNKNOWN = "unknown"
 _NOTHING: Reported = {}
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the answers of one cell and seed come from; several values of one kind are joined by a blank.
+    """Where the numbers of one cell and seed come from, of several values each but once.
 
     Attributes:
         spec: hash of the EvalSpec.
         trained: hash of the spec of the weights.
-        commit: of the code that trained and that answered.
-        dirty: whether its working tree differed from the commit: true or false, empty where nobody knows.
-        image: SHA-256 of the images, empty without one.
+        commit: of the code that trained, answered and graded.
+        dirty: whether a working tree differed from its commit: "true" if any did, "unknown" if none but nobody knows of
+            one, else "false".
+        image: SHA-256 of the images, "unknown" of one that nobody has told; none without an image.
         packages: and their versions.
         device: that computed it.
         data: hashes of the locks of the sources.
@@ -39,12 +42,12 @@ class Origin:
 
     spec: str
     trained: str
-    commit: str = ""
-    dirty: str = ""
-    image: str = ""
-    packages: str = ""
-    device: str = ""
-    data: str = ""
+    commit: tuple[str, ...] = ()
+    dirty: str = UNKNOWN
+    image: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    device: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
 
 
 Origins = Mapping[tuple[str, int], Origin]  # by cell and seed
@@ -116,9 +119,12 @@ def _difference(baseline: Row, estimate: Estimate) -> dict[str, str]:
 
 
 def _joined(origins: Sequence[Origin]) -> dict[str, str]:
-    """What is true of all of them together."""
-    rows = [asdict(origin) for origin in origins]
-    return {name: " ".join(dict.fromkeys(word for row in rows for word in row[name].split())) for name in rows[0]}
+    """What is true of all of them together; a device's name has blanks of its own, so "; " stands between two."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)  # values by field, each once, in their order
+    for origin in origins:
+        for name, value in asdict(origin).items():
+            found[name] |= dict.fromkeys(value if isinstance(value, tuple) else (value,))
+    return {name: "; ".join(values) for name, values in found.items()}
 
 
 def _percent(share: float | None) -> str:

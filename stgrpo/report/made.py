@@ -1,6 +1,6 @@
 """The texts of a table, from the files that cells leave."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from stgrpo.files import read_json
 from stgrpo.records import Graded
 from stgrpo.report.comparisons import Answers
 from stgrpo.report.contents import TableSpec
-from stgrpo.report.csv_twin import Origin, to_csv
+from stgrpo.report.csv_twin import UNKNOWN, Origin, to_csv
 from stgrpo.report.reported import read_reported
 from stgrpo.report.tables import to_latex
 
@@ -25,24 +25,32 @@ def table_texts(
         reported: the paper's numbers, where they may stand beside ours.
 
     Raises:
-        UserError: a run was made by another spec than the table asks for; a score is missing.
+        UserError: the runs are not those of the table, or one was made by another spec; a score is missing.
     """
     graded, origins = {}, {}
     for metrics, answers in runs:
         found = read_json(metrics)
         run = (found["cell"], found["seed"])
+        if run in graded:
+            raise UserError(f"{metrics}: {table.name} has cell '{run[0]}' seed {run[1]} already; give each once")
         graded[run], origins[run] = answers, _origin(found)
     _check(table, graded, origins)
     theirs = read_reported(reported, table) if reported else {}
     return to_latex(table, graded, theirs), to_csv(table, graded, origins, theirs)
 
 
-def _check(table: TableSpec, graded: Answers, origins: dict[tuple[str, int], Origin]) -> None:
-    for (cell, seed), origin in origins.items():
-        if origin.spec != (wanted := table.specs[f"{cell}/seed{seed}"]):
+def _check(table: TableSpec, graded: Answers, origins: Mapping[tuple[str, int], Origin]) -> None:
+    found = {f"{cell}/seed{seed}": origin.spec for (cell, seed), origin in origins.items()}
+    if odd := sorted(found.keys() ^ table.specs.keys()):
+        name, what = odd[0], "is no part of it" if odd[0] in found else "is missing"
+        raise UserError(
+            f"{table.name}: {name} {what}; give the metrics of {', '.join(table.specs) or 'no cell'}, and of no other"
+        )
+    for name, spec in found.items():
+        if spec != table.specs[name]:
             raise UserError(
-                f"{table.name}: cell '{cell}' seed {seed} was evaluated by spec {origin.spec}, "
-                f"the configuration asks for {wanted}; evaluate it again (snakemake TARGET -R evaluate)"
+                f"{table.name}: {name} was evaluated by spec {spec}, "
+                f"the configuration asks for {table.specs[name]}; evaluate it again (snakemake TARGET -R evaluate)"
             )
     for row in (row for row in table.rows if row.cell):
         examined = [{g.benchmark for g in found} for (cell, _), found in graded.items() if cell == row.cell]
@@ -52,20 +60,26 @@ def _check(table: TableSpec, graded: Answers, origins: dict[tuple[str, int], Ori
 
 
 def _origin(metrics: dict[str, Any]) -> Origin:
-    """What a cell's scores say of where its weights and its answers come from."""
-    blocks = [metrics["weights"], *metrics["evaluations"].values()]
-    dirty = [block["dirty"] for block in blocks if block["dirty"] is not None]
+    """What a cell's scores say of where its weights, its answers and its credits come from."""
+    graded = metrics["provenance"]
+    blocks = [metrics["weights"], *metrics["evaluations"].values(), graded]
+    images = [block["image"]["sha256"] or UNKNOWN for block in blocks if block["image"]]
     return Origin(
-        spec=metrics["provenance"]["spec"],
+        spec=graded["spec"],
         trained=metrics["weights"]["spec"],
         commit=_distinct(block["commit"] for block in blocks),
-        dirty=str(any(dirty)).lower() if dirty else "",
-        image=_distinct(block["image"]["sha256"] for block in blocks if block["image"]),
+        dirty=_dirty([block["dirty"] for block in blocks]),
+        image=_distinct(images),
         packages=_distinct(f"{name}={number}" for block in blocks for name, number in block["packages"].items()),
         device=_distinct(block.get("device") for block in blocks),
         data=_distinct(f"{name}={digest}" for block in blocks for name, digest in block.get("data", {}).items()),
     )
 
 
-def _distinct(words: Iterable[str | None]) -> str:
-    return " ".join(sorted({word for word in words if word}))
+def _dirty(said: Sequence[bool | None]) -> str:
+    """One that differed is enough, and one that nobody knows of is not clean."""
+    return "true" if True in said else UNKNOWN if None in said else "false"
+
+
+def _distinct(words: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(sorted({word for word in words if word}))
