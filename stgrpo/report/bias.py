@@ -262,7 +262,9 @@ def _by_level(
         size = max(one.size for one in found)
         axis.set(xlabel="right answers in the group", ylabel=label, xticks=range(size + 1))
         # Intervals may leave the axes: those of two seeds are six times as long.
-        highest = max((value.value for one in found for level in one.levels if (value := of(level))), default=0)
-        axis.set_ylim(0, 1.15 * highest or 1)
+        levels = [level for one in found for level in one.levels]
+        heights = [value.value for level in levels if (value := of(level))]
+        heights += [level.expected_right for level in levels if expected and level.expected_right]
+        axis.set_ylim(0, 1.15 * max(heights, default=0) or 1)
         axis.legend(frameon=False, fontsize=8)
         return to_svg(figure, name, f"{label} by number of right answers in the group")

@@ -35,8 +35,9 @@ class Training:
 def training_curves(trainings: Sequence[Training]) -> dict[str, str]:
     """A drawing a metric, an <svg> each: every cell's running mean over a tenth of its steps.
 
-    With several seeds it is that of their mean, of one or two cells in a band of its 95 % t interval. A cell without a metric (kl, where
-    beta is 0) is left out of its drawing, a metric that no cell has altogether. Lines are those of `swatches`.
+    With several seeds it is that of their mean, of one or two cells in a band of its 95 % t interval. A cell without a
+    metric (kl, where beta is 0) is left out of its drawing, a metric that no cell has altogether. Lines are those of
+    `swatches`.
     """
     cells = list(dict.fromkeys(training.cell for training in trainings))
     found = {}

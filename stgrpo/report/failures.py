@@ -85,7 +85,7 @@ def failures(results: Results) -> Failures:
 
 
 def by_reason(questions: str, rows: Iterable[SetAside]) -> list[Aside]:
-    """Reasons from the most frequent to the rarest, each with its first row; after the most frequent, the rest as one."""
+    """Reasons from the most frequent to the rarest, each with its first row; the rarest as one."""
     counts: Counter[str] = Counter()
     first: dict[str, str] = {}
     for row in rows:

@@ -80,6 +80,11 @@ class Results:
         """The provenance of `train` or a benchmark."""
         return read_json(self.folder / "questions" / f"{name}.provenance.json")
 
+    def origins(self) -> list[Mapping[str, Any]]:
+        """The provenance of the frame scores and of the models that trainings begin with."""
+        found = [read_json(self.folder / name) for name in self.spec.origins]
+        return [one.get("provenance", one) for one in found]
+
     def texts(self, run: Run, questions: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """What a run answered to some (benchmark, question)s; all of it is more than memory should hold for long."""
         parts = (read_records(run.folder / "eval" / f"{part}.jsonl", Prediction) for part in self.spec.parts)

@@ -37,7 +37,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Shown:
-    """A question with everything that is shown of it; `frames` are data: addresses, none of a video that is gone or does not decode."""
+    """A question with all that is shown of it; `frames` are data: addresses, none of a video that does not decode."""
 
     benchmark: str
     question: Question
