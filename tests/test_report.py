@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from results_folder import PER_BENCHMARK, write_results
+from results_folder import PER_BENCHMARK, write_lines, write_results
 from support import ROOT, experiment
 
+from stgrpo.__main__ import main
 from stgrpo.errors import UserError
 from stgrpo.loading import load_experiment
-from stgrpo.records import Graded, Rollout, SetAside
+from stgrpo.records import Graded, Group, Rollout, SetAside
 from stgrpo.report.costs import costs
 from stgrpo.report.deviations import TRAINER, deviations
 from stgrpo.report.failures import by_reason, failures
@@ -19,6 +20,7 @@ from stgrpo.report.frames import thumbnail, thumbnails
 from stgrpo.report.page import between, duration, minus, numbered, shown
 from stgrpo.report.report_spec import report_spec
 from stgrpo.report.results import read_results
+from stgrpo.report.rounding import half_up, signed
 from stgrpo.report.side_by_side import choose, counted, outcomes
 from stgrpo.report.table_views import table_view
 from stgrpo.statistics import Estimate
@@ -117,11 +119,32 @@ def test_every_character_can_be_seen():
 
 
 def test_numbers_in_words():
-    assert [duration(x) for x in (None, 12.4, 99, 150, 7200)] == ["–", "12 s", "99 s", "2 min", "2.0 h"]
+    assert [duration(x) for x in (None, 12.4, 99, 150, 7200)] == ["–", "12 s", "99 s", "3 min", "2.0 h"]
     assert minus("-1.5") == "−1.5"
     assert [numbered(x) for x in ("table2", "figure3", "my-table")] == ["Table 2", "Figure 3", "my-table"]
     assert between(estimate(1, -0.54, 2)) == "−0.5 to 2.0"
     assert between(estimate(1, None, None)) == "no interval"
+
+
+ROUNDED = [
+    (69.25, 1, "69.3", "half, which floats hold exactly"),
+    (100 * 0.5665, 1, "56.7", "half, of which floats make less"),
+    (-69.25, 1, "-69.3", "away from 0"),
+    (-0.04, 1, "0.0", "no minus before 0"),
+    (np.float64(0.0005), 3, "0.001", "three decimals, of numpy"),
+    (2.5, 0, "3", "none"),
+    (1234567.0, 1, "1234567.0", "large"),
+]
+
+
+@pytest.mark.parametrize(("value", "digits", "text", "reason"), ROUNDED, ids=[case[3] for case in ROUNDED])
+def test_half_is_rounded_up_as_in_the_tables(value: float, digits: int, text: str, reason: str):
+    assert half_up(value, digits) == text
+
+
+def test_a_sign_stands_before_all_but_0():
+    assert [signed(x) for x in (1.25, -1.25, 0.04, -0.04)] == ["+1.3", "-1.3", "0.0", "0.0"]
+    assert between(estimate(1, 0.25, 69.25)) == "0.3 to 69.3"
 
 
 def test_costs_add_up_over_seeds_and_leave_out_what_was_not_measured(tmp_path: Path):
@@ -209,3 +232,18 @@ def test_an_unknown_cell_side_by_side_is_refused():
         "config.yaml: report.side_by_side: unknown cell 'st-gpo'; did you mean 'st-grpo'?",
         "config.yaml: report.side_by_side: base stands twice; once is enough",
     ]
+
+
+def test_a_page_of_trainings_that_learned_nothing_is_made(tmp_path: Path):
+    """All groups flat: no ratio, no pull, and drawings without points."""
+    folder = tmp_path / "smoke"
+    spec = write_results(experiment("smoke"), folder, ["text"])
+    for name in spec.trained:
+        flat = [Group(1, f"train-{i}", (0.0,) * 8, (1.0,) * 8, (0.0,) * 8) for i in range(PER_BENCHMARK)]
+        write_lines(folder / "cells" / name / "groups.jsonl", flat)
+    words = ["report", "--spec", spec.model_dump_json(), "--results", str(folder), "--out", str(tmp_path / "page.html")]
+    assert main([*words, "--reported", str(ROOT / "workflow/resources/reported.csv")]) == 0
+    text = (tmp_path / "page.html").read_text()
+    section = text[text.index('id="bias"') : text.index('id="answers"')]
+    assert section.count("<td>100.0 %") == 3 * 3  # flat, all wrong, and the share of groups with none right
+    assert "nan" not in section.lower()

@@ -61,7 +61,9 @@ def to_csv(table: TableSpec, graded: Answers, origins: Origins, reported: Report
     `delta` stay empty. No cell is a formula for a spreadsheet (`inert_cell`).
     """
     parts = {str(seed): of_seed(graded, seed) for seed in sorted({seed for _, seed in graded})}
-    found = {name: _found(table, answers) for name, answers in [*parts.items(), (MEAN, graded)]}
+    found = {name: _found(table, answers) for name, answers in parts.items()}
+    if len(parts) > 1:
+        found[MEAN] = _found(table, graded)
     out = StringIO()
     writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -20,6 +20,7 @@ from stgrpo.report.frame_scores import FrameScores
 from stgrpo.report.origins import Origins
 from stgrpo.report.paper import Paper
 from stgrpo.report.report_spec import ReportSpec
+from stgrpo.report.rounding import half_up, signed
 from stgrpo.report.side_by_side import SideBySide
 from stgrpo.report.table_views import TableView, percent
 from stgrpo.report.trainings import BiasView, Curves, FigureView
@@ -109,10 +110,12 @@ def render(page: Page) -> str:
         "between": between,
         "drawn": drawn,
         "duration": duration,
+        "half_up": half_up,
         "minus": minus,
         "numbered": numbered,
         "percent": percent,
         "probability": probability,
+        "signed": signed,
     }
     style = templates.get_template("page.css").render()
     return templates.get_template("page.html").render(
@@ -135,17 +138,17 @@ def shown(value: Any) -> Any:
 
 
 def between(estimate: Estimate, digits: int = 1) -> str:
-    """Its 95 % interval in words; none with a single seed or video."""
+    """Its 95 % interval in words; none where nothing can be said."""
     if estimate.low is None or estimate.high is None:
         return "no interval"
-    return minus(f"{estimate.low:.{digits}f} to {estimate.high:.{digits}f}")
+    return minus(f"{half_up(estimate.low, digits)} to {half_up(estimate.high, digits)}")
 
 
 def probability(p: float | None) -> str:
     """Three decimals of a p; a dash for None."""
     if p is None:
         return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else half_up(p, 3)
 
 
 def drawn(drawing: str) -> str:
@@ -158,8 +161,8 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+        return f"{half_up(seconds, 0)} s"
+    return f"{half_up(seconds / 60, 0)} min" if seconds < 6000 else f"{half_up(seconds / 3600)} h"
 
 
 def numbered(name: str) -> str:

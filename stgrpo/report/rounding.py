@@ -8,7 +8,7 @@ def half_up(value: float, digits: int = 1) -> str:
 
     100 * 0.5665 is 56.65, not the 56.64999... that floats make of it, so the 9th decimal is as far as they are trusted.
     """
-    exact = Decimal(repr(round(value, 9)))
+    exact = Decimal(repr(round(float(value), 9)))
     return f"{exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP) + 0:f}"  # + 0 makes -0 a 0
 
 
