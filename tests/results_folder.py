@@ -42,6 +42,9 @@ def write_results(experiment: Experiment, folder: Path, texts: list[str]) -> Rep
     pandas.DataFrame({**scores, "scores": [[0.1 * i for i in range(world.FRAMES)]] * PER_BENCHMARK}).to_parquet(
         folder / "scores" / "train.parquet"
     )
+    for name in spec.origins:
+        block = _provenance("0" * 16)
+        write_json(folder / name, block if name.startswith("scores") else {"provenance": block})
     for number, (name, made) in enumerate(spec.evaluated.items()):
         _evaluated(spec, folder / "cells" / name, made, number, said)
         if name in spec.trained:
@@ -69,10 +72,11 @@ def _evaluated(spec: ReportSpec, run: Path, made: str, number: int, said: Any) -
             graded.append(Graded(name, f"{name}-{i}", f"video{i % 3}", "", 1 / PER_BENCHMARK, credit, text))
             predictions.append(Prediction(name, f"{name}-{i}", text, made))
     write_lines(run / "graded.jsonl", graded)
-    write_lines(run / "eval" / f"{spec.parts[0]}.jsonl", predictions)
+    for place, part in enumerate(spec.parts):
+        write_lines(run / "eval" / f"{part}.jsonl", predictions[place :: len(spec.parts)])
     scores = [{"benchmark": name, "n": PER_BENCHMARK, "unparsed": number} for name in spec.benchmarks]
     block = _provenance(made)
-    evaluations = {spec.parts[0]: block}
+    evaluations = dict.fromkeys(spec.parts, block)
     write_json(
         run / "metrics.json", {"scores": scores, "evaluations": evaluations, "weights": block, "provenance": block}
     )

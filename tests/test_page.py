@@ -186,6 +186,43 @@ def test_style_and_pictures_are_let_in(shown: Any):
     assert all(sizes)
 
 
+def test_numbers_and_texts_stand_where_they_belong(browser: Any, tmp_path: Path):
+    """By `results_folder` run number k answers of four questions those right whose number is -k modulo 3, so 2, 1, 1.
+
+    Runs are base (number 0), then two seeds each of grpo (1, 2), st-grpo (3, 4) and dr-grpo (5, 6).
+    """
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"scale": "smoke"}
+    raw["scales"]["smoke"]["seeds"] = [0, 1]
+    folder = tmp_path / "smoke"
+    spec = write_results(load_experiment(raw), folder, [f"text {number}" for number in range(5000)])
+    page = browser.new_page()
+    page.goto(make_page(spec, folder).as_uri())
+
+    def texts(selector: str) -> list[str]:
+        return page.eval_on_selector_all(selector, "found => found.map(one => one.innerText.trim())")
+
+    assert texts(".facts b")[:5] == ["4", "6", "2", "6", "168"]
+    assert texts(".facts span")[:5] == ["cells", "trainings", "seeds", "benchmarks", "answers scored"]
+    last = "#tables [aria-label='Table 3'] tbody"
+    rows = [row.split() for row in texts(f"{last} tr")]
+    assert [row[:2] for row in rows[:3]] == [["GRPO", "25.0"], ["ST-GRPO", "37.5"], ["Dr.GRPO", "37.5"]]
+    assert rows[4][:4] == ["ST-GRPO", "minus", "GRPO", "+12.5"]
+    assert [text.split(". ")[0] for text in texts("#answers .truth")] == ["A"] * spec.questions
+    said = set()
+    for cell in spec.side_by_side:
+        for part in spec.parts:
+            lines = (folder / f"cells/{cell}/seed0/eval/{part}.jsonl").read_text().splitlines()
+            said |= {(cell, json.loads(line)["text"]) for line in lines}
+    cells, told = texts("#answers .answer header span:first-child"), texts("#answers .answer .said")
+    assert len(told) == len(spec.side_by_side) * spec.questions
+    assert set(zip(cells, told, strict=True)) <= said
+    parts = {row.split("\t")[0]: row.split("\t")[-1] for row in texts("#origins > .scroll tbody tr")}
+    assert parts["device"] == "6", "trainings alone name one here"
+    assert parts["commit"] == str(6 + 7 * len(spec.parts) + 7 + len(spec.files_of_questions) + len(spec.origins))
+    assert f"{parts['commit']} parts were made by code with uncommitted changes" in page.inner_text("#origins")
+    page.close()
+
+
 def test_equal_results_give_equal_bytes(tmp_path: Path):
     spec = write_results(hostile_experiment(), tmp_path / "smoke", ["one", "two"])
     first = make_page(spec, tmp_path / "smoke").read_bytes()

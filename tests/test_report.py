@@ -67,7 +67,27 @@ def test_questions_are_taken_from_the_benchmarks_in_turn_first_where_the_cells_d
 def test_set_aside_rows_are_counted_by_their_reason_without_the_file():
     rows = [SetAside("1", "resources/x/1.mp4: no such file"), SetAside("2", "resources/x/2.mp4: no such file")]
     found = by_reason("train", [SetAside("0", "no answer"), *rows])
-    assert [(one.reason, one.rows, one.example) for one in found] == [("no such file", 2, "1"), ("no answer", 1, "0")]
+    assert [(one.reason, one.rows, one.example) for one in found] == [
+        ("…: no such file", 2, "1"),
+        ("no answer", 1, "0"),
+    ]
+
+
+def test_reasons_that_differ_in_quoted_values_are_one_and_the_rarest_are_summed_up():
+    said = (
+        "answer 'B' is none of 'A', \"x\"",
+        "answer 'it' is none of 'b', \"\"",
+        "can't decode data/v/9.mp4: it isn't there",
+    )
+    assert [(one.reason, one.rows) for one in by_reason("train", [SetAside("0", text) for text in said])] == [
+        ("answer … is none of …, …", 2),
+        ("can't decode …: it isn't there", 1),
+    ]
+    many = [SetAside(str(i), f"{'x' * max(i, 1)} rare") for i in range(24)]  # the first two alike
+    found = by_reason("train", many)
+    assert len(found) == 21
+    assert (found[0].reason, found[0].rows) == ("x rare", 2)
+    assert (found[-1].reason, found[-1].rows, found[-1].example) == ("3 more reasons", 3, "21")
 
 
 def test_deviations_are_those_of_the_trainer_all_of_them():
@@ -152,7 +172,8 @@ def test_costs_add_up_over_seeds_and_leave_out_what_was_not_measured(tmp_path: P
     spec = write_results(experiment("smoke"), tmp_path / "smoke", ["text"])
     found = {cost.cell: cost for cost in costs(read_results(spec, tmp_path / "smoke"))}
     assert (found["grpo"].training, found["grpo"].cpu, found["grpo"].memory) == (12.5, 20.0, 700.25)
-    assert found["grpo"].step == pytest.approx((0.1 + 0.2 + 0.3) / 3 + 0.01)
+    step = found["grpo"].step  # run number 1
+    assert step and [step.least, step.median, step.most] == pytest.approx([(0.1 + 0.2 + 0.3) / 3 + 0.01] * 3)
     assert (found["base"].training, found["base"].evaluation, found["base"].attempts) == (None, None, 0)
     assert (found["all"].training, found["all"].evaluation) == (37.5, pytest.approx(1.2))
     assert (found["all"].attempts, found["all"].gpu) == (6, 0.0)
@@ -199,7 +220,7 @@ def test_findings_say_what_is_resolved_and_what_is_not(tmp_path: Path):
     ]
     failed = failures(read_results(write_results(experiment("smoke"), tmp_path / "smoke", ["x"]), tmp_path / "smoke"))
     found = [(one.badge, one.tone, one.text) for one in findings(compared, [], None, failed)]
-    start = "In points of the mean over 2 benchmarks: "
+    start = "Mean over 2 benchmarks, in points: "
     assert set(found[:3]) == {
         ("resolved", "up", f"{start}x is 2.0 above y [1.0, 3.1]."),
         ("resolved", "down", f"{start}w is 3.0 below y [−4.0, −2.0]."),

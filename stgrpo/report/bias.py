@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stgrpo.records import Group
-from stgrpo.report.svg import drawing, line_style, to_svg
+from stgrpo.report.svg import drawing, line_style, marker, to_svg
 from stgrpo.specs import TrainSpec
 from stgrpo.statistics import Estimate, over_seeds
 
@@ -256,13 +256,15 @@ def _by_level(
                     axis.plot([x, x], [value.low, value.high], color=style["color"], linewidth=1)
             points = [x for x, _ in measured], [value.value for _, value in measured]  # empty where all are flat
             line = {"color": style["color"], "linestyle": "none"} if expected else style
-            axis.plot(*points, marker="o", markersize=4, linewidth=1, label=one.cell, **line)
+            axis.plot(*points, marker=marker(position), markersize=4, linewidth=1, label=one.cell, **line)
         if expected:
             axis.plot([], [], color="#c9ced6", linewidth=5, label="closed form")
         size = max(one.size for one in found)
         axis.set(xlabel="right answers in the group", ylabel=label, xticks=range(size + 1))
         # Intervals may leave the axes: those of two seeds are six times as long.
-        highest = max((value.value for one in found for level in one.levels if (value := of(level))), default=0)
-        axis.set_ylim(0, 1.15 * highest or 1)
+        levels = [level for one in found for level in one.levels]
+        heights = [value.value for level in levels if (value := of(level))]
+        heights += [level.expected_right for level in levels if expected and level.expected_right]
+        axis.set_ylim(0, 1.15 * max(heights, default=0) or 1)
         axis.legend(frameon=False, fontsize=8)
         return to_svg(figure, name, f"{label} by number of right answers in the group")

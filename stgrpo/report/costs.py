@@ -2,9 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 
 from stgrpo.report.results import Results, Run
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Of one step: the means of a cell's trainings, one a seed."""
+
+    least: float
+    median: float
+    most: float
 
 
 @dataclass(frozen=True)
@@ -14,7 +23,7 @@ class Cost:
     Attributes:
         seeds: how many.
         steps: of one training.
-        step: seconds of one step.
+        step: how long one takes.
         training: seconds of wall clock.
         evaluation: likewise.
         cpu: seconds of CPU time of both.
@@ -27,7 +36,7 @@ class Cost:
     cell: str
     seeds: int
     steps: int | None
-    step: float | None
+    step: Seconds | None
     training: float | None
     evaluation: float | None
     cpu: float | None
@@ -58,13 +67,13 @@ def costs(results: Results) -> list[Cost]:
 
 def _cost(cell: str, runs: list[Run]) -> Cost:
     trained = [run.train["provenance"] for run in runs if run.train]
-    seconds = [row["seconds"] for run in runs for row in run.steps]
+    seconds = [fmean(row["seconds"] for row in run.steps) for run in runs if run.steps]
     jobs = [timing for run in runs for timing in run.timing.values()]
     return Cost(
         cell=cell,
         seeds=len(runs),
         steps=len(runs[0].steps) or None,
-        step=fmean(seconds) if seconds else None,
+        step=Seconds(min(seconds), median(seconds), max(seconds)) if seconds else None,
         training=_sum(timing.get("s") for run in runs for job, timing in run.timing.items() if job == "train"),
         evaluation=_sum(timing.get("s") for run in runs for job, timing in run.timing.items() if job != "train"),
         cpu=_sum(timing.get("cpu_time") for timing in jobs),

@@ -19,7 +19,8 @@ METRICS = {  # column of train.jsonl -> what it is
     "grad_norm": "norm of the gradient",
 }
 _POINTS = 150  # of a line, at most: more are neither seen nor needed, smooth as it is
-_DASHED = {"-": "", "--": "6 3", ":": "2 2"}
+_DASHED = {"-": "", "--": "6 3", "-.": "7 2 2 2", ":": "2 2"}
+_MOST_BANDS = 2  # more of them hide one another
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Training:
 def training_curves(trainings: Sequence[Training]) -> dict[str, str]:
     """A drawing a metric, an <svg> each: every cell's running mean over a tenth of its steps.
 
-    With several seeds it is that of their mean, in a band of its 95 % t interval. A cell without a metric (kl, where
-    beta is 0) is left out of its drawing, a metric that no cell has altogether. Lines are those of `swatches`.
+    With several seeds it is that of their mean, of one or two cells in a band of its 95 % t interval. A cell without a
+    metric (kl, where beta is 0) is left out of its drawing, a metric that no cell has altogether. Lines are those of
+    `swatches`.
     """
     cells = list(dict.fromkeys(training.cell for training in trainings))
     found = {}
@@ -68,9 +70,10 @@ def _drawing(metric: str, title: str, runs: Mapping[str, Sequence[Sequence[float
             if values:
                 every, style = len(values[0]) // _POINTS + 1, line_style(position)
                 steps, smooth = np.arange(1, len(values[0]) + 1)[::every], smoothed(values)[:, ::every]
-                axis.plot(steps, smooth.mean(0), linewidth=1.4, **style)
+                axis.plot(steps, smooth.mean(0), linewidth=1.2, **style)
                 bands.append((steps, smooth, style["color"]))
-        add_bands(axis, bands)
+        if len(bands) <= _MOST_BANDS:
+            add_bands(axis, bands)
         axis.set_title(title, fontsize=9)
         axis.tick_params(labelsize=8)
         axis.set_xlabel("step", fontsize=8)

@@ -9,7 +9,9 @@ from statistics import fmean
 from stgrpo.records import SetAside
 from stgrpo.report.results import Results, Run
 
-_PLACE = re.compile(r"^\S*/\S*: ")  # a reason that begins with a file's name is another one for every file
+# Paths and quoted values: with them nearly every row has a reason of its own.
+_OWN = re.compile(r"\S*/[^\s:,;]*|(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|“[^”]*”")
+_MOST = 20  # reasons of one file of questions
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,18 @@ def failures(results: Results) -> Failures:
 
 
 def by_reason(questions: str, rows: Iterable[SetAside]) -> list[Aside]:
-    """Reasons from the most frequent to the rarest, each with its first row."""
+    """Reasons from the most frequent to the rarest, each with its first row; the rarest as one."""
     counts: Counter[str] = Counter()
     first: dict[str, str] = {}
     for row in rows:
-        reason = _PLACE.sub("", row.reason)
+        reason = _OWN.sub("…", row.reason)
         counts[reason] += 1
         first.setdefault(reason, row.row)
-    return [Aside(questions, reason, count, first[reason]) for reason, count in counts.most_common()]
+    every = [Aside(questions, reason, count, first[reason]) for reason, count in counts.most_common()]
+    if rest := every[_MOST:]:
+        more = Aside(questions, f"{len(rest):,} more reasons", sum(aside.rows for aside in rest), rest[0].example)
+        return [*every[:_MOST], more]
+    return every
 
 
 def _unread(cell: str, runs: list[Run]) -> Unread:

@@ -10,7 +10,7 @@ import numpy as np
 
 from stgrpo.config import Panel
 from stgrpo.report.contents import FigureSpec
-from stgrpo.report.svg import COLOURS, drawing, to_svg
+from stgrpo.report.svg import drawing, line_style, to_svg
 from stgrpo.statistics import Estimate, over_seeds
 
 _WINDOWS = 10  # the curve is smoothed over a tenth of its steps
@@ -118,8 +118,8 @@ def _drawn(figure: FigureSpec, panels: Sequence[Panel], curves: Sequence[Curve])
     with drawing(4.2 * len(panels), 3.2, len(panels)) as (shown, axes):
         axes[0].set(ylabel=figure.label, ylim=_with_margin(values))
         for panel, axis in zip(panels, axes, strict=True):
-            pairs = zip(panel.cells, COLOURS, strict=False)
-            add_bands(axis, [(*_curve(axis, cell, runs[cell], colour), colour) for cell, colour in pairs])
+            styles = [(cell, line_style(position)) for position, cell in enumerate(panel.cells)]
+            add_bands(axis, [(*_curve(axis, cell, runs[cell], style), style["color"]) for cell, style in styles])
             axis.set(title=panel.title, xlabel="step")
             axis.legend(frameon=False, fontsize=8)
         yield shown, any(len(found) > 1 for found in runs.values())
@@ -130,14 +130,14 @@ def _with_margin(values: np.ndarray) -> tuple[float, float]:
     return values.min() - margin, values.max() + margin
 
 
-def _curve(axis: Any, cell: str, curves: Sequence[Curve], colour: str) -> tuple[np.ndarray, np.ndarray]:
+def _curve(axis: Any, cell: str, curves: Sequence[Curve], style: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:
     """Draw one cell; its steps (N,) and smoothed runs (seeds, N)."""
     runs = [curve.values for curve in curves]
     smooth, steps = smoothed(runs), np.arange(1, len(runs[0]) + 1)
-    axis.plot(steps, np.mean(runs, 0), ".", color=colour, alpha=0.25, markersize=4)
+    axis.plot(steps, np.mean(runs, 0), ".", color=style["color"], alpha=0.25, markersize=4)
     mean = over_seeds([curve.mean for curve in curves])
     interval = "" if mean.low is None else f" [{mean.low:.3f}, {mean.high:.3f}]"
     seeds = f", {len(runs)} seeds" if len(runs) > 1 else ""
     label = f"{cell} (mean {mean.value:.3f}{interval}{seeds})"
-    axis.plot(steps, smooth.mean(0), color=colour, linewidth=1.8, label=label)
+    axis.plot(steps, smooth.mean(0), linewidth=1.8, **style, label=label)
     return steps, smooth

@@ -36,9 +36,8 @@ class Difference:
     @property
     def told(self) -> str:
         """In words."""
-        more = "above" if self.estimate.value > 0 else "below"
-        points = half_up(abs(self.estimate.value))
-        return f"{self.cell} is {points} {more} {self.baseline}{_interval(self.estimate, 1)}"
+        amount = _amount(self.estimate.value, 1, "above", "below", "as high as")
+        return f"{self.cell} is {amount} {self.baseline}{_interval(self.estimate, 1)}"
 
 
 def differences(tables: Iterable[TableView]) -> list[Difference]:
@@ -75,12 +74,10 @@ def findings(
 def _mechanism(figures: Sequence[FigureView]) -> Iterator[Finding]:
     for figure in figures:
         for one in figure.contrasts:
-            more = "more" if one.estimate.value > 0 else "less"
+            amount = _amount(one.estimate.value, 3, "more than", "less than", "as much as")
             label = figure.spec.label[:1].upper() + figure.spec.label[1:]
-            text = (
-                f"{label}, mean over the steps: {one.cell} has {half_up(abs(one.estimate.value), 3)} {more} than "
-                f"{one.baseline}{_interval(one.estimate, 3)}."
-            )
+            interval = _interval(one.estimate, 3)
+            text = f"{label}, mean over the steps: {one.cell} has {amount} {one.baseline}{interval}."
             yield Finding(*_verdict(one.estimate), text)
 
 
@@ -89,7 +86,7 @@ def _means(found: Sequence[Difference]) -> Iterator[Finding]:
     verdicts = [_verdict(one.estimate) for one in found]
     for verdict in sorted(set(verdicts), reverse=True):
         told = "; ".join(one.told for one, its in zip(found, verdicts, strict=True) if its == verdict)
-        yield Finding(*verdict, f"In points of the mean over {len(found[0].over)} benchmarks: {told}.")
+        yield Finding(*verdict, f"Mean over {len(found[0].over)} benchmarks, in points: {told}.")
 
 
 def _single(found: Sequence[Difference]) -> Iterator[Finding]:
@@ -98,7 +95,7 @@ def _single(found: Sequence[Difference]) -> Iterator[Finding]:
         resolved = sum(estimate.resolved for estimate in testable)
         text = (
             f"On single benchmarks {resolved} of {len(testable)} differences between a row and its baseline are "
-            f"resolved; if there were none at all, chance alone would give about "
+            f"resolved; if no row differed from its baseline, chance alone would give about "
             f"{half_up(_CHANCE * len(testable), 0)}."
         )
         yield Finding("counted", "", text)
@@ -107,12 +104,15 @@ def _single(found: Sequence[Difference]) -> Iterator[Finding]:
 def _bias(bias: BiasView) -> Iterator[Finding]:
     told = [f"{one.cell} {_ratio(one)}" for one in bias.cells if one.rarity]
     if told:
-        text = f"Pull of the only right answer of a group, over that of one in a group half right: {'; '.join(told)}."
+        text = (
+            "How hard the only right answer of a group pulls (its |A|), over one of a group half right, and what the "
+            f"formula for rewards of 1 and 0, the closed form, says: {'; '.join(told)}."
+        )
         yield Finding("measured", "", text)
     for later, first, estimate in bias.flat:
-        points = f"{half_up(abs(100 * estimate.value))} points {'fewer' if estimate.value < 0 else 'more'} of them than"
-        told = points if estimate.value else "as many of them as"
-        text = f"Groups that teach nothing: {later} has {told} {first}{_interval(estimate, 1, 100)}."
+        words = ("points more of them than", "points fewer of them than", "as many of them as")
+        amount = _amount(100 * estimate.value, 1, *words)
+        text = f"Flat groups, which teach nothing: {later} has {amount} {first}{_interval(estimate, 1, 100)}."
         yield Finding(*_verdict(estimate, better=-1), text)
 
 
@@ -124,10 +124,17 @@ def _ratio(one: Bias) -> str:
     return f"{half_up(one.rarity.value, 2)}{seeds}{expected}"
 
 
+def _amount(value: float, digits: int, more: str, less: str, equal: str) -> str:
+    """By how much, and in which direction, as it is printed: what is rounded to 0 is equal."""
+    amount = half_up(abs(value), digits)
+    return f"{amount} {more if value > 0 else less}" if float(amount) else equal
+
+
 def _left_out(failures: Failures) -> Finding:
+    trained = f"; {len(failures.restarts)} of {failures.trainings} trainings took several attempts"
     text = (
-        f"{failures.rows_aside} rows of the corpora were set aside; {failures.unparsed} of {failures.asked:,} counted "
-        f"answers have no answer tag; {len(failures.restarts)} of {failures.trainings} trainings took several attempts."
+        f"{failures.rows_aside:,} rows of the corpora were set aside; {failures.unparsed:,} of {failures.asked:,} "
+        f"counted answers have no answer tag{trained if failures.trainings else ''}."
     )
     return Finding("counted", "", text)
 

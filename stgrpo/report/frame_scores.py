@@ -47,15 +47,13 @@ class FrameScores:
 
 
 def frame_scores(results: Results) -> FrameScores | None:
-    """The last cell side by side that draws frames by importance, else the first that does; None without one.
+    """Of the cell that the report's spec picks, with its first seed; None without one.
 
     Its questions are those with logged answers whose id has the least hash, each with its first logged step.
     """
-    chosen = [cell for cell in results.spec.side_by_side if cell in results.spec.by_importance]
-    cells = chosen[-1:] or results.spec.by_importance[:1]
-    if not cells or not results.spec.videos:
+    if (cell := results.spec.drawn_cell) is None:
         return None
-    run = results.of_cell(cells[0])[0]
+    run = results.of_cell(cell)[0]
     ids = {rollout.question for rollout in run.rollouts}
     picked = sorted(ids, key=lambda id: hashlib.sha256(id.encode()).hexdigest())[: results.spec.videos]
     scores, questions = results.scores(picked), results.questions("train", picked)

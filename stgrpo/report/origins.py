@@ -12,7 +12,7 @@ _NAMES = ("commit", "image", "device", "python", "packages", "host", "data")
 
 @dataclass(frozen=True)
 class Origin:
-    """One value that results were made with, and by how many of their parts (trainings, evaluations, gradings)."""
+    """One value that results were made with, and by how many of their parts (trainings, gradings, ...)."""
 
     name: str
     value: str
@@ -39,7 +39,7 @@ class Origins:
 
 
 def origins(results: Results) -> Origins:
-    """Of every training, evaluation and grading, and of the files of questions."""
+    """Of every training, evaluation and grading, of questions, frame scores and rendered scales' start models."""
     found: dict[tuple[str, str], int] = defaultdict(int)
     dirty = 0
     for block in _blocks(results):
@@ -58,6 +58,7 @@ def _blocks(results: Results) -> Iterator[Mapping[str, Any]]:
         yield run.metrics["provenance"]
     for name in results.spec.files_of_questions:
         yield results.origin_of_questions(name)
+    yield from results.origins()
 
 
 def _values(block: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from stgrpo.config import QUESTIONS
 from stgrpo.report.costs import Cost
+from stgrpo.report.curves import METRICS
 from stgrpo.report.failures import Failures
 from stgrpo.report.findings import Difference, Finding
 from stgrpo.report.frame_scores import FrameScores
@@ -23,6 +24,7 @@ from stgrpo.report.rounding import half_up, signed
 from stgrpo.report.side_by_side import SideBySide
 from stgrpo.report.table_views import TableView, percent
 from stgrpo.report.trainings import BiasView, Curves, FigureView
+from stgrpo.report.visible import visible
 from stgrpo.statistics import Estimate
 
 SECTIONS = {  # by the names of their templates
@@ -39,12 +41,6 @@ SECTIONS = {  # by the names of their templates
     "deviations": "Deviations",
     "origins": "Where it comes from",
 }
-# Characters that show as nothing, or turn the order of others around: control characters but for tab and line feed,
-# directional marks, overrides and isolates, zero widths, tags, halves of surrogate pairs.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ def facts(spec: ReportSpec, failed: Failures, spent: Sequence[Cost]) -> list[Fac
         Fact(str(last.seeds), "seed" if last.seeds == 1 else "seeds"),
         Fact(str(len(spec.benchmarks)), "benchmarks"),
         Fact(f"{failed.asked:,}", "answers scored"),
-        *([Fact(duration(sum(hours)), "of jobs")] if hours else []),
+        *([Fact(duration(sum(hours)), "of training and evaluation")] if hours else []),
     ]
 
 
@@ -118,6 +114,7 @@ def render(page: Page) -> str:
         "minus": minus,
         "numbered": numbered,
         "percent": percent,
+        "probability": probability,
         "signed": signed,
     }
     style = templates.get_template("page.css").render()
@@ -127,15 +124,16 @@ def render(page: Page) -> str:
         style_hash=f"sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}",
         questions=list(QUESTIONS),
         titles=page.spec.benchmarks,
+        metrics=METRICS,
     )
 
 
 def shown(value: Any) -> Any:
-    """Text in which every character can be seen: [U+202E] instead of one that turns others around."""
+    """A value as templates print it: every character of a text can be seen."""
     from markupsafe import Markup
 
     if isinstance(value, str) and not isinstance(value, Markup):  # Markup is what a template made of shown values
-        return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", value.replace("\r\n", "\n"))
+        return visible(value)
     return value
 
 
@@ -144,6 +142,13 @@ def between(estimate: Estimate, digits: int = 1) -> str:
     if estimate.low is None or estimate.high is None:
         return "no interval"
     return minus(f"{half_up(estimate.low, digits)} to {half_up(estimate.high, digits)}")
+
+
+def probability(p: float | None) -> str:
+    """Three decimals of a p; a dash for None."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else half_up(p, 3)
 
 
 def drawn(drawing: str) -> str:

@@ -67,8 +67,13 @@ class Paper:
 
     @property
     def single(self) -> list[Difference]:
-        """Differences on one benchmark."""
+        """Differences on one benchmark, with those that another table repeats."""
         return [one for of in self.differences for one in of.differences if one.column != "mean"]
+
+    @property
+    def once(self) -> list[Difference]:
+        """Differences on one benchmark, each once."""
+        return audit.distinct(self.single)
 
 
 def paper(rows: Sequence[PaperRow]) -> Paper:

@@ -49,19 +49,45 @@ class ReportSpec(Spec):
         return ["train", *self.benchmarks] if self.trained else list(self.benchmarks)
 
     def inputs(self, folder: str) -> dict[str, list[str]]:
-        """What the page is made from, by kind, below the folder of the scale's results.
+        """What the page is made from, by kind, below the folder of the scale's results; nothing that it does not read.
 
         What Snakemake measured of the jobs is shown too, but may not be there.
         """
-        evaluated = ["metrics.json", "graded.jsonl", *(f"eval/{part}.jsonl" for part in self.parts)]
-        trained = ["train.json", "train.jsonl", "rollouts.jsonl", "groups.jsonl"]
+        evaluated, trained = ["metrics.json", "graded.jsonl"], ["train.json", "train.jsonl", "groups.jsonl"]
         forms = ["jsonl", "aside.csv", "provenance.json"]
+        beside = [self.first_run(cell) for cell in self.side_by_side] if len(self.side_by_side) > 1 else []
+        drawn = [self.first_run(self.drawn_cell)] if self.drawn_cell else []
         return {
             "evaluated": [f"{folder}/cells/{run}/{name}" for run in self.evaluated for name in evaluated],
             "trained": [f"{folder}/cells/{run}/{name}" for run in self.trained for name in trained],
+            "answers": [f"{folder}/cells/{run}/eval/{part}.jsonl" for run in beside for part in self.parts],
+            "rollouts": [f"{folder}/cells/{run}/rollouts.jsonl" for run in drawn],
             "questions": [f"{folder}/questions/{name}.{form}" for name in self.files_of_questions for form in forms],
-            "scores": [f"{folder}/scores/train.parquet"] if self.by_importance else [],
+            "scores": [f"{folder}/scores/train.parquet"] if drawn else [],
+            "origins": [f"{folder}/{name}" for name in self.origins],
         }
+
+    def first_run(self, cell: str) -> str:
+        """A cell with its first seed, as "cell/seedK"."""
+        return next(run for run in self.evaluated if run.startswith(f"{cell}/"))
+
+    @property
+    def drawn_cell(self) -> str | None:
+        """Whose frame scores are shown: the last cell side by side that has them, else the first; None without one."""
+        if not self.videos:
+            return None
+        beside = [cell for cell in self.side_by_side if cell in self.by_importance]
+        return next(iter([*beside[-1:], *self.by_importance]), None)
+
+    @property
+    def origins(self) -> list[str]:
+        """Files with the provenance of the frame scores and of the models that trainings begin with.
+
+        Those of real weights are no results; trainings name them.
+        """
+        scores = ["scores/train.provenance.json"] if self.by_importance else []
+        policy = ["policy/made_by.json"] if self.rendered else []
+        return [*scores, *policy, *(["scorer/made_by.json"] if self.rendered and self.by_importance else [])]
 
 
 def report_spec(experiment: Experiment) -> ReportSpec:

@@ -1,6 +1,7 @@
 """What the cells of a scale have left, read for the report; answers and rollouts only where they are asked for."""
 
 import csv
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,6 +80,11 @@ class Results:
         """The provenance of `train` or a benchmark."""
         return read_json(self.folder / "questions" / f"{name}.provenance.json")
 
+    def origins(self) -> list[Mapping[str, Any]]:
+        """The provenance of the frame scores and of the models that trainings begin with."""
+        found = [read_json(self.folder / name) for name in self.spec.origins]
+        return [one.get("provenance", one) for one in found]
+
     def texts(self, run: Run, questions: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """What a run answered to some (benchmark, question)s; all of it is more than memory should hold for long."""
         parts = (read_records(run.folder / "eval" / f"{part}.jsonl", Prediction) for part in self.spec.parts)
@@ -133,8 +139,9 @@ def _timing(path: Path) -> dict[str, float]:
     return {}
 
 
-def _number(text: str) -> float | None:
+def _number(text: str | None) -> float | None:
     try:
-        return float(text)
+        number = float(text or "")  # a row cut short has no text for its last names
     except ValueError:
         return None
+    return number if math.isfinite(number) else None

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, product, zip_longest
+from pathlib import Path
 from typing import Literal
 
 from stgrpo.records import Graded, Question
@@ -21,10 +22,11 @@ _FRAMES = 6  # shown of a video, at most
 
 @dataclass(frozen=True)
 class Answered:
-    """What one cell answered, and what that was worth."""
+    """What one cell answered, what was read out of that, and what it was worth."""
 
     cell: str
     text: str
+    read: str
     credit: float
 
     @property
@@ -35,12 +37,17 @@ class Answered:
 
 @dataclass(frozen=True)
 class Shown:
-    """A question with everything that is shown of it; `frames` are data: addresses, none of a video that is gone."""
+    """A question with all that is shown of it; `frames` are data: addresses, none of a video that does not decode."""
 
     benchmark: str
     question: Question
     frames: list[str]
     answers: list[Answered]
+
+    @property
+    def gone(self) -> bool:
+        """Whether its video is not there any more."""
+        return not Path(self.question.video).is_file()
 
     @property
     def chosen(self) -> str | None:
@@ -88,7 +95,7 @@ def side_by_side(results: Results) -> SideBySide | None:
     benchmarks = list(results.spec.benchmarks)
     picked = choose(outcome, results.spec.questions)
     texts = [results.texts(run, set(picked)) for run in runs]
-    credits = [{(g.benchmark, g.question): g.credit for g in run.graded if g.weight} for run in runs]
+    graded = [{(g.benchmark, g.question): g for g in run.graded if g.weight} for run in runs]
     asked = {
         (name, id): question
         for name in benchmarks
@@ -101,8 +108,8 @@ def side_by_side(results: Results) -> SideBySide | None:
                 asked[key],
                 thumbnails(reader, asked[key].video, results.spec.examined_frames, _FRAMES),
                 [
-                    Answered(run.cell, text[key], credit[key])
-                    for run, text, credit in zip(runs, texts, credits, strict=True)
+                    Answered(run.cell, text[key], found[key].answer, found[key].credit)
+                    for run, text, found in zip(runs, texts, graded, strict=True)
                 ],
             )
             for key in picked

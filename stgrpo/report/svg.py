@@ -7,12 +7,16 @@ from io import StringIO
 from typing import Any
 from xml.etree import ElementTree
 
+from stgrpo.report.visible import visible
+
 NAMESPACE, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _FONTS = "'DejaVu Sans', Verdana, sans-serif"  # about equally wide
 _COORDINATES, _LONG = {"d", "x", "y", "transform"}, re.compile(r"-?\d+\.\d{3,}")  # points; two decimals are enough
 _REFERENCE = re.compile(r"(?<=url\(#)[^)]+")
-COLOURS = ("#5b6573", "#d1495b", "#2e7d6b", "#8b6bb1")  # told apart by people with any colour vision, and in grey
-_DASHES = ("-", "--", ":")  # of as many lines as there are colours each
+# Of Okabe and Ito, for people with any colour vision; these four are of different lightness, too.
+_COLOURS = ("#000000", "#d55e00", "#0072b2", "#e69f00")
+_DASHES = ("-", "--", "-.", ":")
+_MARKERS = ("o", "s", "^", "D")
 
 
 @contextmanager
@@ -39,8 +43,14 @@ def drawing(width: float, height: float, columns: int = 1) -> Iterator[tuple[Any
 
 
 def line_style(position: int) -> dict[str, str]:
-    """Colour and dashes of the line at this position; twelve look different."""
-    return {"color": COLOURS[position % len(COLOURS)], "linestyle": _DASHES[position // len(COLOURS) % len(_DASHES)]}
+    """Colour and dashes of the line at this position; neighbours differ in both, and sixteen in one of them."""
+    turn, place = divmod(position, len(_COLOURS))
+    return {"color": _COLOURS[place], "linestyle": _DASHES[(place + turn) % len(_DASHES)]}
+
+
+def marker(position: int) -> str:
+    """Shape of the points of the line at this position; four look different."""
+    return _MARKERS[position % len(_MARKERS)]
 
 
 def to_svg(figure: Any, name: str, title: str) -> str:
@@ -52,7 +62,10 @@ def to_svg(figure: Any, name: str, title: str) -> str:
         title: what a reader hears who does not see it.
     """
     from matplotlib import rc_context
+    from matplotlib.text import Text
 
+    for text in figure.findobj(Text):  # XML has no control characters
+        text.set_text(visible(text.get_text()))
     out = StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):  # equal data give equal bytes
@@ -62,7 +75,7 @@ def to_svg(figure: Any, name: str, title: str) -> str:
     width = root.attrib.pop("width")
     del root.attrib["height"]
     style = f"max-width: {width}; width: 100%; stroke-linejoin: round; font-family: {_FONTS}"
-    root.attrib |= {"xmlns": NAMESPACE, "role": "img", "aria-label": title, "style": style}
+    root.attrib |= {"xmlns": NAMESPACE, "role": "img", "aria-label": visible(title), "style": style}
     return ElementTree.tostring(root, encoding="unicode")
 
 

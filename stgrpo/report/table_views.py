@@ -35,6 +35,19 @@ class TableView:
     rows: list[tuple[str, list[Number]]]
     compared: list[Compared]
 
+    @property
+    def sizes(self) -> list[tuple[str, Estimate]]:
+        """By the titles of the benchmarks, a score that tells how many questions and videos there are."""
+        measured = next(([n.ours for n in numbers] for _, numbers in self.rows if any(n.ours for n in numbers)), [])
+        pairs = zip(self.spec.columns, measured, strict=False)
+        return [(column.title, one) for column, one in pairs if one and len(column.over) == 1]
+
+    @property
+    def missing_baselines(self) -> list[str]:
+        """Labels of rows that have a baseline, which is no row here."""
+        cells = {row.cell for row in self.spec.rows}
+        return [row.label for row in self.spec.rows if row.cell and row.baseline and row.baseline not in cells]
+
 
 def table_view(spec: TableSpec, graded: Answers, reported: Reported) -> TableView:
     """Of the graded answers and of what the paper prints, which is nothing where that may not stand beside them."""

@@ -1,4 +1,5 @@
-# Needs: everything that the cells of the active scale left, the questions, the frame scores, the training videos.
+# Needs: scores, credits and training logs of all cells of the active scale; answers and rollouts of those cells whose
+# texts are shown; the questions, the frame scores, where it all comes from. Videos and timings are shown if they are there.
 # Makes: one page to look at.
 # Verbs: report.
 
