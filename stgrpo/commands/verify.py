@@ -24,7 +24,7 @@ def run(args: Namespace) -> None:
         print(mismatch)
     wrong = len(found.mismatches)
     print(
-        f"{found.files} files hashed, {found.runs} runs graded again, {found.tables} table(s) made again: "
+        f"files hashed: {found.files}, runs graded again: {found.runs}, tables made again: {found.tables}; "
         + (f"{wrong} mismatches" if wrong else "all match")
         + f"; fingerprint {found.fingerprint}"
     )
