@@ -9,7 +9,7 @@ from stgrpo.report.made import table_texts
 from stgrpo.report.report_spec import ReportSpec
 from stgrpo.verification.blocks import ENDING, Block
 from stgrpo.verification.places import Blocks, check_inputs, check_spec
-from stgrpo.verification.runs import Regraded
+from stgrpo.verification.runs import GradedAgain
 from stgrpo.verification.tree import Mismatch
 
 _KINDS = {TableSpec: ("tex", "csv"), FigureSpec: ("pdf", "png"), ReportSpec: ("html",)}
@@ -17,7 +17,7 @@ _PUBLISHED = ("*.tex", "*.csv", "*.pdf", "*.png", "*.html")
 _REPORTED = "workflow/resources/reported.csv"  # the paper's numbers
 
 
-def check_made(one: Block, blocks: Blocks, regraded: Mapping[Path, Regraded], root: Path) -> Iterator[Mismatch]:
+def check_made(one: Block, blocks: Blocks, graded_again: Mapping[Path, GradedAgain], root: Path) -> Iterator[Mismatch]:
     """A table, a figure or the report, by its own spec; a table is made again."""
     stem = one.path.name.removesuffix(ENDING)
     kind = _kind(one, stem)
@@ -33,7 +33,7 @@ def check_made(one: Block, blocks: Blocks, regraded: Mapping[Path, Regraded], ro
         yield Mismatch(one.path, f"does not say that it has made {' and '.join(_forms(kind, stem))}, and nothing else")
     yield from check_inputs(one, _inputs(spec, f"results/{one.scale.name}"))
     if isinstance(spec, TableSpec):
-        yield from _table(one, spec, regraded, root)
+        yield from _table(one, spec, graded_again, root)
     elif isinstance(spec, FigureSpec):
         yield from _specs(one, spec.specs, "train.json", blocks)
     else:
@@ -101,16 +101,16 @@ def _report(one: Block, spec: ReportSpec, blocks: Blocks) -> Iterator[Mismatch]:
             yield Mismatch(one.path, f"shows {shown.name} of spec {shown.hash()}, {made.path} says another")
 
 
-def _table(one: Block, table: TableSpec, regraded: Mapping[Path, Regraded], root: Path) -> Iterator[Mismatch]:
+def _table(one: Block, table: TableSpec, graded_again: Mapping[Path, GradedAgain], root: Path) -> Iterator[Mismatch]:
     reported = root / _REPORTED if table.comparable else None
     if reported and not reported.is_file():
         yield Mismatch(reported, f"is not there; without it {one.path.parent / table.name}.tex cannot be made again")
         return
     folders = [one.scale / "cells" / run for run in table.specs]
-    if lost := [folder for folder in folders if folder not in regraded]:
+    if lost := [folder for folder in folders if folder not in graded_again]:
         yield Mismatch(one.path, f"its table cannot be made again: {lost[0]} cannot be graded")
         return
-    runs = [(folder / "metrics.json", regraded[folder].graded) for folder in folders]
+    runs = [(folder / "metrics.json", graded_again[folder].graded) for folder in folders]
     for name, again, differs in zip(
         _forms(TableSpec, table.name),
         table_texts(table, runs, reported),

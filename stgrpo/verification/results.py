@@ -16,7 +16,7 @@ from stgrpo.verification.blocks import (
 )
 from stgrpo.verification.made import check_made, check_published, is_table
 from stgrpo.verification.places import Blocks, check_place
-from stgrpo.verification.runs import Regraded, check_evaluation, check_run, check_scores, regrade, run_folders
+from stgrpo.verification.runs import GradedAgain, check_evaluation, check_run, check_scores, regrade, run_folders
 from stgrpo.verification.trainings import check_copies, check_training
 from stgrpo.verification.tree import Hashes, Mismatch, files_below, guarded
 
@@ -50,16 +50,16 @@ def verify(results: Path) -> Verified:
     for scale in scales:
         below, refused = files_below(scale)
         found, broken = read_blocks(scale, below)
-        blocks, regraded = {one.place: one for one in found}, dict[Path, Regraded]()
-        mismatches += [*refused, *broken, *guarded(scale, _scale(scale, below, blocks, regraded))]
+        blocks, graded_again = {one.place: one for one in found}, dict[Path, GradedAgain]()
+        mismatches += [*refused, *broken, *guarded(scale, _scale(scale, below, blocks, graded_again))]
         said += filter(is_block, below)
         files += len({path for one in found for path in one.made})
-        runs += len(regraded)
+        runs += len(graded_again)
         tables += sum(map(is_table, found))
     return Verified(files, runs, tables, fingerprint(results, said), tuple(dict.fromkeys(mismatches)))
 
 
-def _scale(scale: Path, below: list[Path], blocks: Blocks, regraded: dict[Path, Regraded]) -> Iterator[Mismatch]:
+def _scale(scale: Path, below: list[Path], blocks: Blocks, graded_again: dict[Path, GradedAgain]) -> Iterator[Mismatch]:
     """All of one scale; one odd file does not end the check of the others."""
     # Of a folder that is a link, or is called ".", the neighbours are those of the name.
     root, hashes = Path(os.path.abspath(scale)).parent.parent, Hashes()  # noqa: PTH100 (resolve would follow the link)
@@ -77,12 +77,12 @@ def _scale(scale: Path, below: list[Path], blocks: Blocks, regraded: dict[Path, 
     for folder in run_folders(scale):
         yield from guarded(folder, check_run(folder, blocks))
         if (folder / "metrics.json").exists():
-            yield from guarded(folder, _grade_again(folder, blocks, regraded))
+            yield from guarded(folder, _grade_again(folder, blocks, graded_again))
     for one in (one for place, one in blocks.items() if len(place) == 1):
-        yield from guarded(one.path, check_made(one, blocks, regraded, root))
+        yield from guarded(one.path, check_made(one, blocks, graded_again, root))
 
 
-def _grade_again(folder: Path, blocks: Blocks, regraded: dict[Path, Regraded]) -> Iterator[Mismatch]:
+def _grade_again(folder: Path, blocks: Blocks, graded_again: dict[Path, GradedAgain]) -> Iterator[Mismatch]:
     """Scores from the predictions, kept for the tables."""
-    regraded[folder] = regrade(folder, blocks)
-    yield from check_scores(folder, regraded[folder])
+    graded_again[folder] = regrade(folder, blocks)
+    yield from check_scores(folder, graded_again[folder])

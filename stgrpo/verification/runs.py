@@ -89,14 +89,14 @@ def check_evaluation(one: Block, blocks: Blocks) -> Iterator[Mismatch]:
 
 
 @dataclass(frozen=True)
-class Regraded:
+class GradedAgain:
     """What the predictions of a cell and seed are worth."""
 
     graded: list[Graded]
     scores: list[Score]
 
 
-def regrade(folder: Path, blocks: Blocks) -> Regraded:
+def regrade(folder: Path, blocks: Blocks) -> GradedAgain:
     """Grade them again.
 
     Raises:
@@ -107,10 +107,10 @@ def regrade(folder: Path, blocks: Blocks) -> Regraded:
     questions = {name: read_records(folder.parents[2] / "questions" / f"{name}.jsonl", Question) for name in names}
     predictions = [p for part in evaluations for p in read_records(folder / "eval" / f"{part}.jsonl", Prediction)]
     graded = grade(questions, predictions, frozenset(one.block["spec"] for one in evaluations.values()))
-    return Regraded(graded, scores(questions, predictions, graded))
+    return GradedAgain(graded, scores(questions, predictions, graded))
 
 
-def check_scores(folder: Path, again: Regraded) -> Iterator[Mismatch]:
+def check_scores(folder: Path, again: GradedAgain) -> Iterator[Mismatch]:
     """That credits and scores are those of the predictions."""
     yield from _credits(folder / "graded.jsonl", again.graded)
     path = folder / "metrics.json"
