@@ -254,7 +254,12 @@ def table_spec(wildcards):
 
 
 def inputs_of_report(wildcards):
-    return report_spec.report_spec(EXPERIMENT).inputs("results/<scale>")
+    """Files, but a model as the folder that its rule makes."""
+    found = report_spec.report_spec(EXPERIMENT).inputs("results/<scale>")
+    return {
+        key: [name.removesuffix("/made_by.json") for name in names]
+        for key, names in found.items()
+    }
 
 
 def spec_of_report(wildcards):
