@@ -256,8 +256,11 @@ def table_spec(wildcards):
 def inputs_of_report(wildcards):
     """Files, but a model as the folder that its rule makes."""
     found = report_spec.report_spec(EXPERIMENT).inputs("results/<scale>")
+    made_by = "made_by.json"
     return {
-        key: [name.removesuffix("/made_by.json") for name in names]
+        key: [
+            str(Path(name).parent) if name.endswith(made_by) else name for name in names
+        ]
         for key, names in found.items()
     }
 
