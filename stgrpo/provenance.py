@@ -42,7 +42,7 @@ def provenance(
 
     Args:
         spec: hash of the spec that made it.
-        seed: of a cell's training.
+        seed: that the result, or the weights that answered, were made with; None where none decides it.
         device: that computed it.
         data: `lock_hash` of every source that it was made from, by the source's name.
         inputs: SHA-256 of the files that it was made from, by their paths from the root of the project.

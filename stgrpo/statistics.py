@@ -67,6 +67,16 @@ def score(values: Iterable[Value], benchmarks: int = 1) -> Estimate:
     return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
+def percent(estimate: Estimate) -> Estimate:
+    """A share as percent, a difference of shares as points."""
+    hundred = {
+        name: None if value is None else 100 * value
+        for name in ("value", "error", "low", "high")
+        for value in [getattr(estimate, name)]
+    }
+    return replace(estimate, **hundred)
+
+
 def of_questions(values: Iterable[Value], benchmarks: int = 1) -> Estimate:
     """Mean over all questions of one benchmark, or the unweighted mean of several; over seeds where there are some."""
     found = list(values)

@@ -9,7 +9,7 @@ from stgrpo.benchmarks import BENCHMARKS
 from stgrpo.benchmarks.averages import mean
 from stgrpo.errors import UserError
 from stgrpo.records import Graded, Prediction, Question, Score
-from stgrpo.statistics import Value, score
+from stgrpo.statistics import Value, percent, score
 
 
 def grade(
@@ -88,19 +88,15 @@ def _score(name: str, questions: Sequence[Question], texts: Mapping[str, str], g
     credits: dict[str, list[float]] = defaultdict(list)
     for question, one in zip(questions, graded, strict=True):
         credits[BENCHMARKS[name].part(question)].append(one.credit)
-    found = score(Value(one, one.credit) for one in graded)
+    found = percent(score(Value(one, one.credit) for one in graded))
     return Score(
         benchmark=name,
-        value=100 * found.value,
-        standard_error=_percent(found.error),
-        low=_percent(found.low),
-        high=_percent(found.high),
+        value=found.value,
+        standard_error=found.error,
+        low=found.low,
+        high=found.high,
         n=found.n,
         videos=found.clusters,
         unparsed=sum(extract(texts[g.question]) is None for g in graded if g.weight),
         parts={part: 100 * mean(given) for part, given in credits.items()},
     )
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share

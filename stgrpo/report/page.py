@@ -22,10 +22,10 @@ from stgrpo.report.paper import Paper
 from stgrpo.report.report_spec import ReportSpec
 from stgrpo.report.rounding import half_up, signed
 from stgrpo.report.side_by_side import SideBySide
-from stgrpo.report.table_views import TableView, percent
+from stgrpo.report.table_views import TableView
 from stgrpo.report.trainings import BiasView, Curves, FigureView
 from stgrpo.report.visible import visible
-from stgrpo.statistics import Estimate
+from stgrpo.statistics import Estimate, percent
 
 SECTIONS = {  # by the names of their templates
     "findings": "Findings",

@@ -1,12 +1,12 @@
 """The tables of a report: every score with its interval, and every row against its baseline; in percent, in points."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from stgrpo.report.comparisons import Answers, Comparison, comparisons, scores
 from stgrpo.report.contents import TableSpec
 from stgrpo.report.reported import Reported, printed
-from stgrpo.statistics import Estimate
+from stgrpo.statistics import Estimate, percent
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,6 @@ def table_view(spec: TableSpec, graded: Answers, reported: Reported) -> TableVie
             (row.label, [Number(one and percent(one), theirs) for one, theirs in zip(ours, paper, strict=True)])
         )
     return TableView(spec, rows, _compared(comparisons(spec, graded)))
-
-
-def percent(estimate: Estimate) -> Estimate:
-    """A share as percent, a difference of shares as points."""
-    hundred = {
-        name: None if value is None else 100 * value
-        for name in ("value", "error", "low", "high")
-        for value in [getattr(estimate, name)]
-    }
-    return replace(estimate, **hundred)
 
 
 def _compared(found: Sequence[Comparison]) -> list[Compared]:
