@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, StringConstraints, model_validator
 
-from stgrpo.rules import Algorithm, Controls, FrameRule, Frozen, Grouping, Selection, Training
+from stgrpo.rules import Algorithm, Controls, FrameRule, Frozen, Grouping, Selection, Sharing, Training
 
 Sharding = Literal["ddp", "zero2", "zero3"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]  # what a person types in a target
@@ -145,6 +145,10 @@ class Scale(Frozen):
     processes: int = Field(default=1, ge=1, description="of one training on each node, one a GPU")
     sharding: Sharding = Field(default="ddp", description="how several processes share a training")
     micro_rows: int = Field(default=8, ge=1, description="answers in one forward and backward pass of a process")
+    sharing: Sharing = Field(
+        default="prefix",
+        description="what answers of a pass share: what their prompts begin with, or (plain) the clips' features",
+    )
     save_steps: int = Field(default=100, ge=1, description="steps between two checkpoints")
     world: dict[str, Corpus] | None = Field(default=None, description="the corpora that are rendered, by source")
     warm: Warm | None = Field(default=None, description="the tiny models that are trained, beside a world")

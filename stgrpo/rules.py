@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Algorithm = Literal["grpo", "dr_grpo", "dr_grpo_no_std"]
 Grouping = Literal["none", "deterministic", "stochastic", "importance", "importance+spatial"]
 Selection = Literal["weighted", "top", "uniform"]
+Sharing = Literal["plain", "prefix"]
 
 
 class Frozen(BaseModel):

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,3 +56,19 @@ def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         ["snakemake", *words], cwd=folder, capture_output=True, text=True, timeout=600, check=False, env=environment
     )
+
+
+def generate_with_logits(policy: Any, prompts: Any, clips: Any, sample: Any, max_tokens: int) -> Any:
+    """Answers, and the logits (R, T, V) of every token; zero after a row has left."""
+    import torch
+
+    from stgrpo.policy.generate import generate
+
+    seen: list[Any] = []
+
+    def noted(logits: Any, position: int, rows: Any = None) -> Any:
+        seen.append(logits.new_zeros(len(prompts), logits.shape[1]).index_copy(0, rows, logits))
+        return sample(logits, position, rows)
+
+    answers = generate(policy, prompts, clips, noted, max_tokens)
+    return answers, torch.stack(seen, 1)

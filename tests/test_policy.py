@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support import generate_with_logits
 
 from stgrpo.demo import world
 from stgrpo.policy.clips import Clip, make_clip
-from stgrpo.policy.generate import generate, generate_with_logits
+from stgrpo.policy.generate import generate
 from stgrpo.policy.model import Policy, embed, load_policy, pad_left
 from stgrpo.policy.sampling import KeyedSampler, greedy
 

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from support import ROOT
+from support import ROOT, generate_with_logits
 from transformers.integrations.deepspeed import HfDeepSpeedConfig, is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
 
 from stgrpo.demo import world
 from stgrpo.policy.clips import make_clip
-from stgrpo.policy.generate import generate_with_logits
 from stgrpo.policy.model import Policy, load_policy
 from stgrpo.policy.sampling import greedy
 from stgrpo.rl.whole import whole_model

@@ -147,7 +147,7 @@ def _words(experiment: Experiment, spec: TrainSpec, inputs: Mapping[str, Path], 
     words += [f"--threads={need.cpus // scale.processes}", f"--nodes={scale.nodes}", f"--processes={scale.processes}"]
     words += [f"--{name}={path}" for name, path in inputs.items()]
     words += [f"--deepspeed=envs/{scale.sharding}.json"] if scale.sharding != "ddp" else []
-    words += [f"--micro-rows={scale.micro_rows}", f"--save-steps={scale.save_steps}"]
+    words += [f"--micro-rows={scale.micro_rows}", f"--save-steps={scale.save_steps}", f"--sharing={scale.sharing}"]
     words += [f"--minutes={max(1, need.runtime - _WARNING)}"]
     return [*words, f"--state={out / 'state' / 'train'}", f"--out={out}"]
 

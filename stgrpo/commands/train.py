@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from stgrpo.commands import (
     MADE_BY,
@@ -51,6 +51,7 @@ from stgrpo.rl.checkpoints import (
 )
 from stgrpo.rl.launch import launch
 from stgrpo.rl.nodes import train_together
+from stgrpo.rules import Sharing
 from stgrpo.specs import TrainSpec
 from stgrpo.state import StillRunning, job_key, prune, state_folder
 
@@ -63,6 +64,9 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument("--scores", type=Path, help="frame scores; importance groupings need them")
     parser.add_argument("--policy", type=Path, required=True, help="folder of the policy to start from")
     parser.add_argument("--micro-rows", type=int, required=True, help="answers in one pass")
+    parser.add_argument(
+        "--sharing", choices=get_args(Sharing), default="prefix", help="what the answers of a pass share"
+    )
     parser.add_argument("--save-steps", type=int, required=True, help="steps between two checkpoints")
     parser.add_argument("--nodes", type=int, default=1, help="nodes; if several, srun starts every rank (default: 1)")
     parser.add_argument("--processes", type=int, default=1, help="ranks on a node, one a GPU (default: 1)")
@@ -170,6 +174,7 @@ def _provenance(
     spec: TrainSpec, args: Namespace, inputs: Mapping[str, str], key: str, how: str, attempts: Attempts
 ) -> dict[str, Any]:
     runtime = {"micro_rows": args.micro_rows, "save_steps": args.save_steps, "threads": args.threads}
+    runtime |= {"sharing": args.sharing}
     runtime |= {"nodes": args.nodes, "processes": args.processes, "ranks": how}
     scores = [origin_of(args.scores)] if args.scores else []
     data, origins = inherited(origin_of(args.questions), args.policy / MADE_BY, *scores)
@@ -214,7 +219,7 @@ def _train(spec: TrainSpec, args: Namespace, began: float, checkpoint: Path | No
     scores = _scores(args.scores, questions) if spec.scores else {}
     deepspeed = _deepspeed(args.deepspeed, args.nodes * args.processes)
     budget = Budget(began, args.minutes, write_time(checkpoint) if checkpoint else None) if args.minutes else None
-    runtime = Runtime(args.micro_rows, args.save_steps, deepspeed, budget)
+    runtime = Runtime(args.micro_rows, args.save_steps, args.sharing, deepspeed, budget)
     with _full_disk_told(args.state):
         train(spec, runtime, args.policy, questions, scores, args.state, checkpoint)
 

@@ -18,9 +18,8 @@ from stgrpo.config import WarmPolicy
 from stgrpo.demo import asking, mp4, world
 from stgrpo.policy.clips import Clip, make_clip
 from stgrpo.policy.generate import generate
-from stgrpo.policy.model import Policy, embed, pad_left
+from stgrpo.policy.model import Policy, adapt, embed, pad_left
 from stgrpo.policy.sampling import KeyedSampler, key
-from stgrpo.policy.vision import speed_up_on_cpu
 from stgrpo.prompts import render
 from stgrpo.records import Question
 from stgrpo.rules import SpatialRule
@@ -58,7 +57,7 @@ class Examined:
 
 def warm_policy(policy: Policy, warm: WarmPolicy, template: str) -> Iterator[Examined]:
     """Train `policy` in place until it is examined well enough or `warm.max_steps` are over."""
-    speed_up_on_cpu(policy.model)
+    adapt(policy.model)
     pool = [_seen(world.scene(i, warm.seed + 1)) for i in range(warm.clips)]
     held_out = [_seen(world.scene(i, warm.seed + 2)) for i in range(_EXAM)]
     rng = np.random.default_rng(warm.seed + 3)

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 from stgrpo.errors import UserError
+from stgrpo.policy.attention import take_layouts
 from stgrpo.policy.clips import Clip
 from stgrpo.policy.vision import speed_up_on_cpu
 
@@ -57,8 +58,14 @@ def load_policy(path: str | Path, dtype: torch.dtype = torch.float32) -> Policy:
         raise UserError(f"{path}: no config.json, so no policy; expected a folder written by save_pretrained")
     kind: Any = Qwen2_5_VLForConditionalGeneration
     model = kind.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
-    speed_up_on_cpu(model)
+    adapt(model)
     return Policy(model.to("cuda" if torch.cuda.is_available() else "cpu"), AutoTokenizer.from_pretrained(path))
+
+
+def adapt(model: Any) -> None:
+    """Fit a model, whoever made it, for what this package does with it; its numbers stay."""
+    speed_up_on_cpu(model)
+    take_layouts(model)
 
 
 def pad_left(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:
@@ -82,21 +89,31 @@ def embed(core: Any, ids: Tensor, mask: Tensor, clips: Sequence[Clip]) -> tuple[
         clips: R of them, in the order of the rows; the same object where rows share a clip.
     """
     distinct = list(dict.fromkeys(clips))
-    pixels = torch.cat([clip.pixels for clip in distinct]).to(ids.device)  # (patches, 1176)
-    grids = torch.stack([clip.grid for clip in distinct]).to(ids.device)  # (clips, 3)
-    trained = next(core.model.visual.parameters()).requires_grad  # not by LoRA: then no gradient passes the tower
-    with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
-        features = dict(zip(distinct, core.model.get_video_features(pixels, grids).pooler_output, strict=True))
-
+    features = dict(zip(distinct, clip_features(core, distinct), strict=True))
     is_video = ids == core.config.video_token_id  # (R, L)
     words = core.get_input_embeddings()(ids)  # (R, L, D)
     flat = torch.cat([features[clip] for clip in clips]).to(words.dtype)  # (sum of tokens, D)
     words = words.masked_scatter(is_video.unsqueeze(-1), flat)
+    return words, rope_positions(core, ids, mask, clips)
+
+
+def clip_features(core: Any, clips: Sequence[Clip]) -> tuple[Tensor, ...]:
+    """What the vision tower makes of each clip, (tokens, D)."""
+    device = core.get_input_embeddings().weight.device
+    pixels = torch.cat([clip.pixels for clip in clips]).to(device)  # (patches, 1176)
+    grids = torch.stack([clip.grid for clip in clips]).to(device)  # (clips, 3)
+    trained = next(core.model.visual.parameters()).requires_grad  # not by LoRA: then no gradient passes the tower
+    with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
+        return core.model.get_video_features(pixels, grids).pooler_output
+
+
+def rope_positions(core: Any, ids: Tensor, mask: Tensor, clips: Sequence[Clip]) -> Tensor:
+    """Positions (3, R, L) of tokens (R, L), one clip a row; the mask (R, L) is 0 at padding on either side."""
     positions, _ = core.model.get_rope_index(
         ids,
-        mm_token_type_ids=2 * is_video.long(),
+        mm_token_type_ids=2 * (ids == core.config.video_token_id).long(),
         video_grid_thw=torch.stack([clip.grid for clip in clips]).to(ids.device),
         second_per_grid_ts=torch.full((len(clips),), SECONDS_PER_GRID),
         attention_mask=mask,
     )
-    return words, positions
+    return positions

@@ -17,12 +17,12 @@ from torch import Tensor
 class Sampler(Protocol):
     """Chooses tokens from logits."""
 
-    def __call__(self, logits: Tensor, position: int) -> Tensor:
-        """(R, V) logits of the answers' token number `position` -> (R,) token ids."""
+    def __call__(self, logits: Tensor, position: int, rows: Tensor | None = None) -> Tensor:
+        """(r, V) logits of the answers' token number `position` -> (r,) token ids; `rows` (r,) of the batch, or all."""
         ...
 
 
-def greedy(logits: Tensor, position: int) -> Tensor:
+def greedy(logits: Tensor, position: int, rows: Tensor | None = None) -> Tensor:
     """The most probable token."""
     return logits.argmax(-1)
 
@@ -40,10 +40,11 @@ class KeyedSampler:
         self.keys = torch.tensor(keys, dtype=torch.int64)  # (R,)
         self.temperature, self.top_p = temperature, top_p
 
-    def __call__(self, logits: Tensor, position: int) -> Tensor:
+    def __call__(self, logits: Tensor, position: int, rows: Tensor | None = None) -> Tensor:
         """See `Sampler`."""
         kept = keep_top_p(torch.log_softmax(logits.float() / self.temperature, -1), self.top_p)  # (R, V)
-        noise = gumbel(self.keys.to(logits.device), position, logits.shape[-1])  # (R, V)
+        keys = self.keys.to(logits.device)
+        noise = gumbel(keys if rows is None else keys[rows], position, logits.shape[-1])  # (R, V)
         return (kept + noise).argmax(-1)  # (R,)
 
 

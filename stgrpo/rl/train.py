@@ -21,6 +21,7 @@ from stgrpo.rl.budget import Budget
 from stgrpo.rl.checkpoints import GROUPS, METRICS, ROLLOUTS, checkpoint_of, step_of, write_time
 from stgrpo.rl.rollouts import Rollouts
 from stgrpo.rl.trainer import STGRPOTrainer, trainer_config
+from stgrpo.rules import Sharing
 from stgrpo.specs import TrainSpec
 from stgrpo.video import FrameReader
 
@@ -51,6 +52,7 @@ class Runtime:
 
     micro_rows: int  # answers in one pass
     save_steps: int  # steps between two checkpoints
+    sharing: Sharing = "prefix"
     deepspeed: Mapping[str, Any] | None = None
     budget: Budget | None = None  # None: there is no end to the time
 
@@ -76,7 +78,7 @@ def train(
     with FrameReader() as reader:
         policy = load_policy(policy_path)
         rollouts = Rollouts(spec, policy, {q.id: q for q in questions}, scores, reader)
-        trainer = STGRPOTrainer(spec, policy, rollouts, config)
+        trainer = STGRPOTrainer(spec, policy, rollouts, config, runtime.sharing)
         if trainer.is_world_process_zero():
             trainer.add_callback(History(trainer, state, spec.steps, step_of(checkpoint)))
         if runtime.budget:

@@ -29,6 +29,7 @@ Deviations from the paper and readings of what it leaves open, as built; the num
 The controls of Table 6 turn some of these around, one a cell: `rules.Controls`.
 
 Overridden, and why:
+- `_prepare_inputs`: leaves the rows in their order, which TRL shuffles, so that a micro-batch holds whole groups.
 - `_generate_and_score_completions`: gives every row the clip that it is judged on, and pools by variant if asked to.
 - `_calculate_rewards`: logs the spread inside the groups.
 - `_get_per_token_logps_and_entropies`: stock TRL computes log-probabilities without the video, and says nothing.
@@ -51,13 +52,14 @@ from torch import Tensor
 from transformers import PrinterCallback, ProgressCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.utils import split_tensor_dict
 
 from stgrpo.errors import UserError
 from stgrpo.policy.clips import Clip
-from stgrpo.policy.generate import generate
-from stgrpo.policy.model import Policy, embed
+from stgrpo.policy.generate import generate, generate_alone
+from stgrpo.policy.likelihood import log_probs, log_probs_alone
+from stgrpo.policy.model import Policy, adapt
 from stgrpo.policy.sampling import KeyedSampler
-from stgrpo.policy.vision import speed_up_on_cpu
 from stgrpo.rl.adapters import LEARNING_RATE, bare, lora
 from stgrpo.rl.answered import Answered
 from stgrpo.rl.checkpoints import checkpoint_of, layout, mark_complete
@@ -65,8 +67,12 @@ from stgrpo.rl.groups import joint_advantages, spread
 from stgrpo.rl.rewards import COMPONENTS
 from stgrpo.rl.rollouts import Rollouts, Row, order_of_questions
 from stgrpo.rl.whole import whole_model
+from stgrpo.rules import Sharing
 from stgrpo.specs import TrainSpec
 from stgrpo.variants.temporal import mean_entropy
+
+# What the rows of a pass share: nothing but the clips' features, or what their prompts begin with too.
+_PASSES = {"plain": (generate_alone, log_probs_alone), "prefix": (generate, log_probs)}
 
 # TRL's loss_type and scale_rewards of an algorithm. Dr.GRPO divides by a constant length and not by the spread.
 _LOSSES = {"grpo": ("grpo", "group"), "dr_grpo": ("dr_grpo", "none"), "dr_grpo_no_std": ("grpo", "none")}
@@ -145,8 +151,11 @@ def _with_autocast(deepspeed: Mapping[str, Any], precision: str) -> dict[str, An
 class STGRPOTrainer(GRPOTrainer):
     """See the module's text for what is overridden and why."""
 
-    def __init__(self, spec: TrainSpec, policy: Policy, rollouts: Rollouts, config: GRPOConfig) -> None:
+    def __init__(
+        self, spec: TrainSpec, policy: Policy, rollouts: Rollouts, config: GRPOConfig, sharing: Sharing = "prefix"
+    ) -> None:
         self.spec, self.policy, self.rollouts = spec, policy, rollouts
+        self._answers_to, self._log_probs_of = _PASSES[sharing]
         self.last_rows: list[Row] = []
         self.answered: Answered
         self._texts: list[str] = []
@@ -162,9 +171,16 @@ class STGRPOTrainer(GRPOTrainer):
             peft_config=lora(spec.lora),
         )
         if self.ref_model is not None:
-            speed_up_on_cpu(self._core(self.ref_model))
+            adapt(self._core(self.ref_model))
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        held, parts = self._buffered_inputs, self.args.gradient_accumulation_steps  # a step's answers, no more
+        if self._step % parts == 0 or held is None:
+            scored: Any = self._generate_and_score_completions(generation_batch)
+            self._buffered_inputs = held = split_tensor_dict(scored, parts)
+        return held[self._step % parts]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         first = self.accelerator.process_index * len(inputs)
@@ -178,7 +194,7 @@ class STGRPOTrainer(GRPOTrainer):
         questions = gather_object([row.question.id for row in self.last_rows])
         advantages: Any = self.accelerator.gather(output["advantages"])
         self.answered = Answered(self.last_rows, self._texts, first, questions, self._components, advantages)
-        output["clip"] = self._clips  # a plain list: TRL shuffles and splits it with the tensors
+        output["clip"] = self._clips  # a plain list: TRL splits it with the tensors
         return output
 
     def _within_variants(self) -> Tensor:
@@ -206,7 +222,7 @@ class STGRPOTrainer(GRPOTrainer):
         with whole_model(self.model_wrapped, self.accelerator, bf16) as core, self._autocast(reuse=True):
             policy = Policy(bare(core), self.policy.tokenizer)
             prompts, clips = [row.prompt for row in rows], [row.clip for row in rows]
-            return generate(policy, prompts, clips, sampler, self.spec.training.max_tokens)
+            return self._answers_to(policy, prompts, clips, sampler, self.spec.training.max_tokens)
 
     def _get_per_token_logps_and_entropies(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -220,22 +236,15 @@ class STGRPOTrainer(GRPOTrainer):
     ) -> tuple[Tensor, Tensor | None, None]:
         """Log-probabilities (R, T) of the answers' T tokens, given each row's own clip."""
         core = self._core(model)
-        labels = input_ids.masked_fill(attention_mask == 0, -100)
-        labels[:, :-logits_to_keep] = -100
         logps, entropies = [], []
-        for rows in torch.arange(len(input_ids)).split(batch_size or len(input_ids)):
-            part = slice(int(rows[0]), int(rows[-1]) + 1)
+        for part in torch.arange(len(input_ids), device=input_ids.device).split(batch_size or len(input_ids)):
+            clips = self._clips[int(part[0]) : int(part[-1]) + 1]
             with self._autocast():
-                words, positions = embed(core, input_ids[part], attention_mask[part], self._clips[part])
-                found = model(
-                    inputs_embeds=words,
-                    position_ids=positions,
-                    attention_mask=attention_mask[part],
-                    labels=labels[part],
-                    fused_lm_head=True,
+                found, entropy = self._log_probs_of(
+                    model, core, input_ids[part], attention_mask[part], logits_to_keep, clips
                 )
-            logps.append(found.log_probs[:, -logits_to_keep:])  # (rows, T)
-            entropies.append(found.entropy[:, -logits_to_keep:] if compute_entropy else None)
+            logps.append(found)
+            entropies.append(entropy)
         return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:

@@ -17,7 +17,7 @@ from transformers.initialization import no_init_weights
 from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 from trl.models.utils import unwrap_model_for_generation
 
-from stgrpo.policy.vision import speed_up_on_cpu
+from stgrpo.policy.model import adapt
 
 _PRODUCTS = (nn.Linear, nn.Conv3d)  # what autocast computes in bf16
 
@@ -55,7 +55,7 @@ def _copy(core: Any, config: Any, bf16: bool) -> Any:
                 setattr(place, key, nn.Parameter(value.to(kind, copy=True), requires_grad=False))
         for key, value in module.named_buffers(recurse=False):
             place.register_buffer(key, value, persistent=False)
-    speed_up_on_cpu(copy)
+    adapt(copy)
     return copy.eval()
 
 

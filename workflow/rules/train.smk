@@ -33,6 +33,7 @@ rule train:
         sharding=EXPERIMENT.active.sharding,
         micro_rows=EXPERIMENT.active.micro_rows,
         save_steps=EXPERIMENT.active.save_steps,
+        sharing=EXPERIMENT.active.sharing,
     params:
         spec=train_spec,
         scores=lambda wildcards, input: (
@@ -61,4 +62,5 @@ rule train:
         " --policy {input.policy:q} --nodes {resources.nodes}"
         " --processes {resources.processes} {params.sharding:q} {params.minutes:q}"
         " --micro-rows {resources.micro_rows} --save-steps {resources.save_steps}"
+        " --sharing {resources.sharing}"
         " --state {params.state:q} --out {params.out:q}"
