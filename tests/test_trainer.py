@@ -134,6 +134,34 @@ def test_answers_of_a_variant_share_its_pixels_in_every_pass(setup: Setup):
         assert one.clip.pixels.shape != two.clip.pixels.shape or not torch.equal(one.clip.pixels, two.clip.pixels)
 
 
+def test_micro_batches_hold_whole_variants(setup: Setup):
+    """Shuffled, as TRL has them, the answers of a variant would fall into several, each with the prompt once more."""
+    trainer = setup.trainer(spec_of(steps=2), micro_rows=4, kind=Recorder)
+    trainer.train()
+    passes = [clips for name, clips in trainer.passes if name == "policy"]
+    assert [len(clips) for clips in passes] == [4] * 8
+    assert [len(set(clips)) for clips in passes] == [1] * 8
+
+
+@pytest.mark.parametrize("knobs", [{}, {"algorithm": "dr_grpo", "condition": "original"}, {"lora": 4}], ids=str)
+def test_a_training_is_the_same_whatever_its_rows_share(setup: Setup, knobs: dict[str, Any]):
+    """Losses, gradients and answers of three steps, in micro-batches; the passes have their own, closer tests."""
+    found = {}
+    for sharing in ("plain", "prefix"):
+        folder = setup.folder / sharing
+        folder.mkdir()
+        runtime = Runtime(8, 100, sharing)
+        train(spec_of(steps=3, **knobs), runtime, setup.policy_path, setup.questions, setup.scores, folder)
+        lines = [json.loads(text) for text in (folder / "train.jsonl").read_text().splitlines()]
+        found[sharing] = [[row[name] for row in lines] for name in ("loss", "grad_norm", "kl", "token_entropy")]
+        found[sharing].append((folder / "groups.jsonl").read_text())
+    *plain, answered = found["plain"]
+    *ours, same = found["prefix"]
+    assert answered == same
+    for one, other in zip(ours, plain, strict=True):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-6)
+
+
 def test_policy_pass_pairs_every_answer_with_its_own_clip(setup: Setup):
     trainer = setup.trainer(spec_of(steps=1), micro_rows=8, kind=Recorder)
     pairs = []
