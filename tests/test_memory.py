@@ -98,17 +98,17 @@ def test_what_comes_and_goes_at_the_paper_s_sizes():
     assert memory["answers"]["whole copy"] == 2 * (N - embedding) + 4 * embedding
     layer = 3584 * (2 * 3584 + 2 * 512 + 3 * 18_944) + 3584 + 2 * 512 + 2 * 3584
     assert {memory[phase]["bf16 copies"] for phase in ("reference", "forward", "backward")} == {2 * layer}
-    # 8 answers, 28 layers, 4 heads of 128: keys in fp32, values in bf16.
-    assert memory["answers"]["key-value cache"] == 8 * (1664 + 768) * 28 * 4 * 128 * (4 + 2)
+    # 8 answers, 28 layers, 4 heads of 128: keys and values in bf16.
+    assert memory["answers"]["key-value cache"] == 8 * (1664 + 768) * 28 * 4 * 128 * (2 + 2)
     assert memory["answers"]["logits"] == 8 * 152_064 * 40
     # 2 * 768 tokens, and 32768 words of the projection, in bf16.
     assert memory["forward"]["logits"] == (1536 * 32_768 + 3584 * 32_768) * 2
     # A layer's input in fp32, of 2 answers and 2 clips.
     assert memory["forward"]["layers' inputs"] == 4 * (2 * 2432 * 28 * 3584 + 2 * 4608 * 32 * 1280)
     assert memory["forward"]["gathered weights"] == 4 * 10**9
-    # The larger one is the language model's, over 4864 tokens, and the mask.
+    # The larger one is the language model's, over 4864 tokens, and the mask: seven heads share keys, 769 places each.
     products = 10 * 3584 + 7 * 18_944
-    assert memory["backward"]["one layer"] == 4864 * (12 * 3584 + 2 * products) + 2 * 2432**2 * 3
+    assert memory["backward"]["one layer"] == 4864 * (12 * 3584 + 2 * products) + 2 * 7 * 769 * 2432 * 3
     assert memory["backward"]["gradients on their way"] == 4 * (embedding + 3584**2)
     assert memory["optimizer"]["gradients on their way"] == 4 * 10**9  # a sub-group; the share is twice as large
 
@@ -169,8 +169,8 @@ def test_an_evaluation_holds_weights_and_cache_as_they_are_loaded(bf16: bool, wi
 
 def test_the_largest_layer_of_an_evaluation_is_either_model_s():
     (phase,) = plan_evaluation(SEVEN, Load(64, 4608, 1024, 64, 16384, bf16=False)).phases.values()
-    # The language model's at the prompts, and the mask; the vision tower's, over 64 clips, is a little smaller.
-    assert phase["one layer"] == 64 * 4608 * (12 * 3584 + 4 * (4 * 3584 + 3 * 18_944)) + 64 * 4608**2 * 5
+    # The language model's at the prompts, and the mask of a last token; the vision tower's, over 64 clips, is smaller.
+    assert phase["one layer"] == 64 * 4608 * (12 * 3584 + 4 * (4 * 3584 + 3 * 18_944)) + 64 * 7 * 4608 * 5
     (phase,) = plan_evaluation(SEVEN, Load(64, 2000, 1024, 64, 16384, bf16=False)).phases.values()
     assert phase["one layer"] == 64 * 16384 * (12 * 1280 + 4 * (4 * 1280 + 3 * 3420) + 1176 * 4)
 

@@ -10,7 +10,7 @@ from support import generate_with_logits
 from stgrpo.demo import world
 from stgrpo.policy.clips import Clip, make_clip
 from stgrpo.policy.generate import generate
-from stgrpo.policy.model import Policy, embed, load_policy, pad_left
+from stgrpo.policy.model import Policy, clip_features, embed, load_policy, pad_left
 from stgrpo.policy.sampling import KeyedSampler, greedy
 
 
@@ -182,3 +182,24 @@ def test_no_gradient_passes_a_tower_that_is_not_trained(policy_path):
     policy.model.model.visual.requires_grad_(False)
     embed(policy.model, ids, mask, [clip])
     assert asked == [True, False]
+
+
+def test_a_tower_that_is_not_trained_encodes_a_clip_once(policy_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In all passes of a step; another tower does so for itself, and one that is trained at every pass."""
+    frozen, other, trained = (load_policy(policy_path).model for _ in range(3))
+    clip, seen = make_clip(world.scene(3, 1).frames), []
+    for model in (frozen, other, trained):
+        stock = model.model.get_video_features
+        monkeypatch.setattr(
+            model.model,
+            "get_video_features",
+            lambda *given, stock=stock, model=model: seen.append(model) or stock(*given),
+        )
+        model.model.visual.requires_grad_(model is trained)
+    first = clip_features(frozen, [clip])[0]
+    torch.testing.assert_close(clip_features(frozen, [clip])[0], first)
+    clip_features(other, [clip])
+    torch.testing.assert_close(clip_features(trained, [clip])[0].detach(), first)
+    clip_features(trained, [clip])
+    assert seen == [frozen, other, trained, trained]
+    assert first.requires_grad is False

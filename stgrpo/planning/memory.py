@@ -118,7 +118,7 @@ def plan_training(model: Dimensions, load: Load, engine: Engine) -> Memory:
 def plan_evaluation(model: Dimensions, load: Load) -> Memory:
     """One pass of an evaluation; the weights are computed with as they are loaded."""
     wide = _BF16 if load.bf16 else _FP32
-    return _allow({"answers": {"weights": wide * model.parameters} | _generation(model, load, keys=wide)})
+    return _allow({"answers": {"weights": wide * model.parameters} | _generation(model, load)})
 
 
 def _allow(phases: Mapping[str, Mapping[str, int]]) -> Memory:
@@ -154,19 +154,17 @@ def _answering(model: Dimensions, load: Load, engine: Engine) -> dict[str, int]:
         copy = {"whole copy": matrices + _FP32 * model.embedding if load.bf16 else _FP32 * model.parameters}
     else:
         copy = {"bf16 copies": matrices if load.bf16 and engine.trained is None else 0}
-    return copy | _generation(model, load, keys=_FP32)
+    return copy | _generation(model, load)
 
 
-def _generation(model: Dimensions, load: Load, keys: int) -> dict[str, int]:
-    """Under autocast keys are turned in fp32 (the positions are), and values stay as the product left them."""
+def _generation(model: Dimensions, load: Load) -> dict[str, int]:
+    """Every row has its own copy of its prompt's keys and values, and room for a whole answer from the start."""
     wide = _BF16 if load.bf16 else _FP32
-    tokens = load.rows * load.length
     prefill = Load(load.rows, load.prompt, 0, load.clips, load.patches, load.bf16)
-    repeated = tokens * model.hidden * (_FP32 + 2 * wide)  # keys and values of one layer, once for every head
     return {
-        "key-value cache": tokens * model.layers * model.kv_width * (keys + wide),
+        "key-value cache": load.rows * load.length * model.layers * model.kv_width * 2 * wide,
         "logits": load.rows * model.vocabulary * _CHOOSING,
-        "one layer": max(_largest_layer(model, prefill, False), repeated),
+        "one layer": _largest_layer(model, prefill, False),
     }
 
 
@@ -192,9 +190,12 @@ def _largest_layer(model: Dimensions, load: Load, kept: bool) -> int:
 
 
 def _passing(model: Dimensions, load: Load, kept: bool = False) -> int:
-    """One layer of the language model over all tokens, with the mask of its attention."""
+    """One layer of the language model over all tokens, with the mask of what answers see.
+
+    Reckoned as if no two rows shared a prompt. Heads that share keys are rows of that mask.
+    """
     wide = _BF16 if load.bf16 else _FP32
-    mask = load.rows * load.length**2 * (1 + wide)
+    mask = load.rows * (model.heads // model.kv_heads) * (load.answer + 1) * load.length * (1 + wide)
     return _work(load.rows * load.length, model.hidden, model.intermediate, wide, kept) + mask
 
 

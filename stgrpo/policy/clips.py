@@ -1,6 +1,9 @@
 """Frames -> the patches that Qwen2.5-VL's vision tower reads."""
 
-from dataclasses import dataclass
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -18,10 +21,12 @@ class Clip:
     Attributes:
         pixels: (patches, 3*2*14*14) float32, normalised.
         grid: (3,) int64, steps in time, rows and columns of patches.
+        features: what a vision tower that is not trained has made of it (tokens, D), by tower: it makes it once.
     """
 
     pixels: Tensor
     grid: Tensor
+    features: MutableMapping[Any, Tensor] = field(default_factory=WeakKeyDictionary)
 
     @property
     def tokens(self) -> int:

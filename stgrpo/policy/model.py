@@ -97,14 +97,26 @@ def embed(core: Any, ids: Tensor, mask: Tensor, clips: Sequence[Clip]) -> tuple[
     return words, rope_positions(core, ids, mask, clips)
 
 
-def clip_features(core: Any, clips: Sequence[Clip]) -> tuple[Tensor, ...]:
-    """What the vision tower makes of each clip, (tokens, D)."""
+def clip_features(core: Any, clips: Sequence[Clip]) -> list[Tensor]:
+    """What the vision tower makes of each clip, (tokens, D).
+
+    LoRA trains no tower: no gradient passes it then, and one encoding of a clip does for all passes of a step.
+    """
+    tower = core.model.visual
+    if next(tower.parameters()).requires_grad:
+        return list(_encode(core, clips))
+    if missing := [clip for clip in clips if tower not in clip.features]:
+        with torch.no_grad():
+            for clip, features in zip(missing, _encode(core, missing), strict=True):
+                clip.features[tower] = features
+    return [clip.features[tower] for clip in clips]
+
+
+def _encode(core: Any, clips: Sequence[Clip]) -> tuple[Tensor, ...]:
     device = core.get_input_embeddings().weight.device
     pixels = torch.cat([clip.pixels for clip in clips]).to(device)  # (patches, 1176)
     grids = torch.stack([clip.grid for clip in clips]).to(device)  # (clips, 3)
-    trained = next(core.model.visual.parameters()).requires_grad  # not by LoRA: then no gradient passes the tower
-    with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
-        return core.model.get_video_features(pixels, grids).pooler_output
+    return core.model.get_video_features(pixels, grids).pooler_output
 
 
 def rope_positions(core: Any, ids: Tensor, mask: Tensor, clips: Sequence[Clip]) -> Tensor:
