@@ -1,6 +1,7 @@
 """Cells differ where, and only where, their specs do: in the specs of config.yaml and in the first step's batches."""
 
 import json
+from contextlib import closing
 from itertools import combinations
 from pathlib import Path
 
@@ -89,12 +90,12 @@ def batches(
         for cell in CELLS:
             spec = fixture_spec(cell)
             policy = load_policy(policy_path)
-            rollouts = Rollouts(spec, policy, {q.id: q for q in questions}, scores, reader)
-            config = trainer_config(spec, tmp_path_factory.mktemp(cell), 16, 100)
-            trainer = STGRPOTrainer(spec, policy, rollouts, config)
-            names = trainer.train_dataset["prompt"]
-            ids = [names[i] for _, i in zip(range(32), iter(trainer._get_train_sampler()), strict=False)]
-            rows = rollouts.rows(ids, 0, 0)
+            with closing(Rollouts(spec, policy, {q.id: q for q in questions}, scores, reader)) as rollouts:
+                config = trainer_config(spec, tmp_path_factory.mktemp(cell), 16, 100)
+                trainer = STGRPOTrainer(spec, policy, rollouts, config)
+                names = trainer.train_dataset["prompt"]
+                ids = [names[i] for _, i in zip(range(32), iter(trainer._get_train_sampler()), strict=False)]
+                rows = rollouts.rows(ids, 0, 0)
             found[cell] = {
                 "questions": ids,
                 "variants": [row.number for row in rows],

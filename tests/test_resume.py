@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -302,8 +303,8 @@ def test_two_ranks_equal_one(tmp_path, inputs, policy_path, questions, scores, m
             recorded.update({str(row.key): tokens for row, tokens in zip(rows, found, strict=True)})
             return found
 
-    with FrameReader() as reader:
-        rollouts = Rollouts(spec, load_policy(policy_path), {q.id: q for q in questions}, scores, reader)
+    by_id = {q.id: q for q in questions}
+    with FrameReader() as reader, closing(Rollouts(spec, load_policy(policy_path), by_id, scores, reader)) as rollouts:
         Record(spec, rollouts.policy, rollouts, trainer_config(spec, tmp_path / "r", 16, 100)).train()
     job = {
         "spec": spec.canonical(),

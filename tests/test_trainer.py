@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
 from trl.trainer.utils import RepeatSampler
 
-from stgrpo.errors import UserError
+from stgrpo.errors import UserError, VideoError
 from stgrpo.policy.model import Policy, load_policy
 from stgrpo.records import Question
 from stgrpo.rl.adapters import merge_adapters
@@ -563,6 +564,51 @@ def test_same_variants_on_any_split_over_ranks(setup: Setup):
     assert [r.number for r in whole[:8]] == [0, 0, 0, 0, 1, 1, 1, 1]
     assert len({r.key for r in whole}) == 16
     assert [r.variant for r in rollouts.rows(ids, step=4, first=0)] != [r.variant for r in whole]
+
+
+class Noted(FrameReader):
+    """Says which videos it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def read(self, path, rule):
+        self.asked.append(str(path))
+        return super().read(path, rule)
+
+
+def test_the_next_step_s_videos_are_decoded_while_this_one_is_trained(setup: Setup):
+    spec, videos = spec_of(steps=3), {q.id: q.video for q in setup.questions}
+    policy, by_id = load_policy(setup.policy_path), {q.id: q for q in setup.questions}
+    with Noted() as reader, closing(Rollouts(spec, policy, by_id, setup.scores, reader)) as rollouts:
+        order = rollouts.order
+        ids = [[name for name in order[i : i + 2] for _ in range(8)] for i in (0, 2, 4)]
+        first = rollouts.rows(ids[0], 0, 0)
+        for future in list(rollouts._coming.values()):
+            future.result()
+        assert reader.asked == [videos[name] for name in order[:4]], "each once, the next two ahead"
+        following = rollouts.rows(ids[1], 1, 0)
+        rollouts.rows(ids[2], 2, 0)
+        assert reader.asked == [videos[name] for name in order], "nothing ahead of the last step"
+        again = Rollouts(spec, policy, by_id, setup.scores, reader)  # resumed at step 1: nothing was expected
+        alone = again.rows(ids[1], 1, 0)
+        again.close()
+    for ahead, now in zip(following, alone, strict=True):
+        assert (ahead.variant, ahead.prompt, ahead.key) == (now.variant, now.prompt, now.key)
+        assert torch.equal(ahead.clip.pixels, now.clip.pixels)
+    assert len({id(row.clip) for row in first}) == 4
+
+
+def test_a_video_that_breaks_meanwhile_ends_its_own_step(setup: Setup, tmp_path: Path):
+    spec = spec_of(steps=2)
+    order = order_of_questions([q.id for q in setup.questions], spec)
+    by_id = {q.id: replace(q, video=str(tmp_path / "gone.mp4")) if q.id == order[2] else q for q in setup.questions}
+    policy = load_policy(setup.policy_path)
+    with closing(Rollouts(spec, policy, by_id, setup.scores, setup.reader)) as rollouts:
+        assert len(rollouts.rows([order[0]] * 8 + [order[1]] * 8, 0, 0)) == 16
+        with pytest.raises(VideoError, match="gone.mp4: no such file"):
+            rollouts.rows([order[2]] * 8 + [order[3]] * 8, 1, 0)
 
 
 def test_policy_without_kl_trains(setup: Setup):

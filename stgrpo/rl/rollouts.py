@@ -1,6 +1,7 @@
 """Rows of a generation batch -> which question, variant and answer each is, its clip, prompt and sampling key."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,8 +56,19 @@ class Row:
     key: int
 
 
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """The clips of one question in one step: of its variants, by number, and the one that judges if it is another."""
+
+    variants: Mapping[int, tuple[Variant, Clip]]
+    judged: Clip | None
+
+
 class Rollouts:
-    """Lays out the rows of a step. What it makes depends on (seed, step, question, variant, answer) and on no rank."""
+    """Lays out the rows of a step. What it makes depends on (seed, step, question, variant, answer) and on no rank.
+
+    While a step is trained, the next one's videos are decoded and its variants made in a thread of their own.
+    """
 
     def __init__(
         self,
@@ -68,9 +80,16 @@ class Rollouts:
     ) -> None:
         self.spec, self.policy = spec, policy
         self.questions, self.scores, self.reader = questions, scores, reader
+        self.order = order_of_questions(list(questions), spec)
         self.strategy = Strategy(
             spec.grouping, spec.selection, spec.variants, spec.training.variant, spec.score_temperature, spec.identity
         )
+        self._thread = ThreadPoolExecutor(1, "videos")  # one: the reader is no two threads'
+        self._coming: dict[tuple[int, str, tuple[int, ...]], Future[Shown]] = {}
+
+    def close(self) -> None:
+        """Let go of what would be needed next."""
+        self._thread.shutdown(cancel_futures=True)
 
     def rows(self, ids: Sequence[str], step: int, first: int) -> list[Row]:
         """The rows of one rank's batch.
@@ -80,33 +99,49 @@ class Rollouts:
             step: optimizer steps done.
             first: global position of the first row, since a group may be spread over ranks.
         """
-        made: dict[tuple[str, int], tuple[Variant, Clip, list[int]]] = {}
-        frames = {name: self._frames(name) for name in dict.fromkeys(ids)}
-        judged = (
-            {name: self._shown(name, clip) for name, clip in frames.items()}
-            if self.spec.condition == "original"
-            else {}
-        )
+        wanted = self._wanted(ids, step, first)
+        asked = {key: self._coming.pop(key, None) or self._thread.submit(self._show, *key) for key in wanted}
+        shown = {name: future.result() for (_, name, _), future in asked.items()}
+        self._look_ahead(len(ids), step + 1, first)
+        prompts: dict[Clip, list[int]] = {}
         rows = []
         for position, name in enumerate(ids, first):
             number, answer = divmod(position % self.spec.group, self.spec.generations)
-            if (name, number) not in made:
-                made[name, number] = self._variant(name, frames[name], number, step)
-            variant, clip, prompt = made[name, number]
+            variant, clip = shown[name].variants[number]
+            judged = shown[name].judged or clip
+            for seen in (clip, judged):  # a prompt is as long as its clip has frames
+                if seen not in prompts:
+                    prompts[seen] = self.policy.prompt_ids(render(self.questions[name], self.spec.prompt), seen)
             row_key = key("answer", self.spec.seed, step, name, number, answer)
-            on = judged.get(name, (clip, prompt))
-            rows.append(Row(self.questions[name], number, answer, variant, clip, prompt, *on, row_key))
+            rows.append(
+                Row(
+                    self.questions[name], number, answer, variant, clip, prompts[clip], judged, prompts[judged], row_key
+                )
+            )
         return rows
 
-    def _frames(self, name: str) -> np.ndarray:
-        return self.reader.read(self.questions[name].video, self.spec.training.frames)
+    def _wanted(self, ids: Sequence[str], step: int, first: int) -> list[tuple[int, str, tuple[int, ...]]]:
+        """Step, question and numbers of its variants, of every question that has rows among these."""
+        numbers: dict[str, dict[int, None]] = {}
+        for position, name in enumerate(ids, first):
+            numbers.setdefault(name, {})[position % self.spec.group // self.spec.generations] = None
+        return [(step, name, tuple(found)) for name, found in numbers.items()]
 
-    def _variant(self, name: str, frames: np.ndarray, number: int, step: int) -> tuple[Variant, Clip, list[int]]:
+    def _look_ahead(self, count: int, step: int, first: int) -> None:
+        """Begin with the rows of this rank in the next step, if there is one."""
+        if step >= self.spec.steps:
+            return
+        start = step * self.spec.questions_per_step
+        ids = [self.order[start + position // self.spec.group] for position in range(first, first + count)]
+        self._coming = {key: self._thread.submit(self._show, *key) for key in self._wanted(ids, step, first)}
+
+    def _show(self, step: int, name: str, numbers: Sequence[int]) -> Shown:
+        """Everything about a question that takes its video."""
+        frames = self.reader.read(self.questions[name].video, self.spec.training.frames)
+        judged = make_clip(frames) if self.spec.condition == "original" else None
+        return Shown({number: self._variant(name, frames, number, step) for number in numbers}, judged)
+
+    def _variant(self, name: str, frames: np.ndarray, number: int, step: int) -> tuple[Variant, Clip]:
         rng = np.random.default_rng(key("variant", self.spec.seed, step, name, number))
         variant = draw_variant(self.strategy, number, len(frames), self.scores.get(name), rng)
-        return variant, *self._shown(name, variant.apply(frames))
-
-    def _shown(self, name: str, frames: np.ndarray) -> tuple[Clip, list[int]]:
-        """A question about (K, H, W, 3) frames; the prompt is as long as they are many."""
-        clip = make_clip(frames)
-        return clip, self.policy.prompt_ids(render(self.questions[name], self.spec.prompt), clip)
+        return variant, make_clip(variant.apply(frames))

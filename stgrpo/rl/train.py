@@ -5,6 +5,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,13 +78,13 @@ def train(
     config = trainer_config(spec, state, runtime.micro_rows, runtime.save_steps, world, runtime.deepspeed)
     with FrameReader() as reader:
         policy = load_policy(policy_path)
-        rollouts = Rollouts(spec, policy, {q.id: q for q in questions}, scores, reader)
-        trainer = STGRPOTrainer(spec, policy, rollouts, config, runtime.sharing)
-        if trainer.is_world_process_zero():
-            trainer.add_callback(History(trainer, state, spec.steps, step_of(checkpoint)))
-        if runtime.budget:
-            trainer.add_callback(InTime(runtime.budget, state))
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with closing(Rollouts(spec, policy, {q.id: q for q in questions}, scores, reader)) as rollouts:
+            trainer = STGRPOTrainer(spec, policy, rollouts, config, runtime.sharing)
+            if trainer.is_world_process_zero():
+                trainer.add_callback(History(trainer, state, spec.steps, step_of(checkpoint)))
+            if runtime.budget:
+                trainer.add_callback(InTime(runtime.budget, state))
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return trainer
 
 

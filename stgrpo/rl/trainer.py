@@ -65,7 +65,7 @@ from stgrpo.rl.answered import Answered
 from stgrpo.rl.checkpoints import checkpoint_of, layout, mark_complete
 from stgrpo.rl.groups import joint_advantages, spread
 from stgrpo.rl.rewards import COMPONENTS
-from stgrpo.rl.rollouts import Rollouts, Row, order_of_questions
+from stgrpo.rl.rollouts import Rollouts, Row
 from stgrpo.rl.whole import whole_model
 from stgrpo.rules import Sharing
 from stgrpo.specs import TrainSpec
@@ -104,7 +104,7 @@ def trainer_config(
     config = GRPOConfig(
         output_dir=str(output),
         seed=spec.seed,
-        shuffle_dataset=False,  # `order_of_questions` has done it
+        shuffle_dataset=False,  # `Rollouts.order` is
         max_steps=spec.steps,
         num_generations=spec.group,
         per_device_train_batch_size=micro_rows,
@@ -165,7 +165,7 @@ class STGRPOTrainer(GRPOTrainer):
             model=policy.model,
             reward_funcs=[_reward(name) for name in COMPONENTS],
             args=config,
-            train_dataset=Dataset.from_dict({"prompt": order_of_questions(list(rollouts.questions), spec)}),
+            train_dataset=Dataset.from_dict({"prompt": rollouts.order}),
             processing_class=policy.tokenizer,
             rollout_func=_rollout,
             peft_config=lora(spec.lora),
