@@ -1,5 +1,6 @@
 """An evaluation that was interrupted is the one that was not, pass by pass."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,9 @@ def test_it_goes_on_after_its_last_whole_pass(
     whole = tmp_path / "whole.jsonl"
     expected = answering.answer_all(spec, policy, pairs, whole, ROWS)
 
-    def noted(spec, policy, batch, reader):
+    def noted(spec, policy, batch, clips):
         sizes.append(len(batch))
-        return stock(spec, policy, batch, reader)
+        return stock(spec, policy, batch, clips)
 
     monkeypatch.setattr(answering, "_answer", noted)
     cut = tmp_path / "cut.jsonl"
@@ -38,3 +39,56 @@ def test_it_goes_on_after_its_last_whole_pass(
     assert answering.answer_all(spec, policy, pairs, cut, ROWS) == expected
     assert sizes == asked
     assert cut.read_bytes() == whole.read_bytes()
+
+
+def about(*videos: str) -> list[tuple[str, Question]]:
+    return [("videomme", Question(f"q{i}", video, "", (), "", "A", "")) for i, video in enumerate(videos)]
+
+
+@pytest.mark.parametrize(
+    ("videos", "passes"),
+    [
+        ("abc", [[0, 1, 2]]),
+        ("aabbbcc", [[0, 1], [2, 3, 4], [5, 6]]),  # b does not fit beside a
+        ("abcabcd", [[0, 3, 1, 4], [2, 5, 6]]),  # not side by side
+        ("aaaaaab", [[0, 1, 2, 3], [4, 5, 6]]),  # more than a pass takes
+        ("", []),
+    ],
+)
+def test_a_video_s_questions_stand_in_one_pass(videos: str, passes: list[list[int]]):
+    assert answering.in_passes(about(*videos), 4) == passes
+
+
+def test_answers_come_in_the_questions_order_and_are_those_of_each_alone(
+    tmp_path: Path, policy_path: Path, questions: list[Question]
+):
+    """Three questions about each of four videos, as far apart as they can be."""
+    spec = EvalSpec(policy="random", prompt="{question}", max_tokens=6, frames=OWN_SIZE, benchmarks={})
+    policy = load_policy(policy_path)
+    asked = [
+        ("mmvu", replace(question, id=f"{question.id}/{i}", text=f"What is {i} ?"))
+        for i in range(3)
+        for question in questions[:4]
+    ]
+    together = answering.answer_all(spec, policy, asked, tmp_path / "together.jsonl", ROWS)
+    assert [prediction.question for prediction in together] == [question.id for _, question in asked]
+    for number, pair in enumerate(asked):
+        (alone,) = answering.answer_all(spec, policy, [pair], tmp_path / f"{number}.jsonl", ROWS)
+        assert alone == together[number]
+    assert len({prediction.text for prediction in together}) > 4
+
+
+def test_a_video_is_encoded_once_for_all_its_questions(
+    tmp_path: Path, policy_path: Path, questions: list[Question], monkeypatch
+):
+    spec = EvalSpec(policy="random", prompt="{question}", max_tokens=2, frames=OWN_SIZE, benchmarks={})
+    policy, encoded = load_policy(policy_path), []
+    stock = policy.model.model.get_video_features
+    monkeypatch.setattr(
+        policy.model.model,
+        "get_video_features",
+        lambda pixels, grids: encoded.append(len(grids)) or stock(pixels, grids),
+    )
+    asked = [("mmvu", replace(q, id=f"{q.id}/{i}")) for i in range(3) for q in questions[:4]]
+    answering.answer_all(spec, policy, asked, tmp_path / "history.jsonl", 6)
+    assert encoded == [2, 2]

@@ -1,6 +1,12 @@
-"""Answer a list of questions with a policy, greedily; a killed run goes on after its last whole line."""
+"""Answer a list of questions with a policy, greedily; a killed run goes on after its last whole pass.
 
-from collections.abc import Iterator, Sequence
+All questions about a video stand in one pass, so that it is decoded, encoded and read once for all of them.
+"""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import accumulate
 from pathlib import Path
 
 from stgrpo.files import line, read_records
@@ -11,46 +17,83 @@ from stgrpo.policy.sampling import greedy
 from stgrpo.progress import Progress
 from stgrpo.prompts import render
 from stgrpo.records import Prediction, Question
+from stgrpo.rules import FrameRule
 from stgrpo.specs import EvalSpec
 from stgrpo.state import whole_lines
 from stgrpo.video import FrameReader
 
+Asked = tuple[str, Question]  # the benchmark, and one of its questions
+
 
 def answer_all(
-    spec: EvalSpec, policy: Policy, questions: Sequence[tuple[str, Question]], history: Path, rows: int
+    spec: EvalSpec, policy: Policy, questions: Sequence[Asked], history: Path, rows: int
 ) -> list[Prediction]:
     """One prediction a question, in their order.
 
     Args:
         spec: prompt, frames and length of an answer.
         policy: the weights.
-        questions: (benchmark, question) pairs; neighbours with the same video share a pass.
-        history: grows by a batch at a time; what it holds already is not asked again.
-        rows: questions in one pass; those about one video stand together and share its clip.
+        questions: those of all benchmarks, in any order.
+        history: grows by a pass at a time, in the order of the passes; what it holds already is not asked again.
+        rows: questions in one pass, at most.
     """
-    done = whole_lines(history)
-    if done < len(questions):  # whole passes only: how a pass is cut moves the rounding of its answers
-        done = whole_lines(history, keep=done - done % rows)
+    passes = in_passes(questions, rows)
+    ends = [0, *accumulate(map(len, passes))]
+    found = whole_lines(history)
+    done = max(end for end in ends if end <= found)  # whole passes only: how one is cut moves its answers' rounding
+    whole_lines(history, keep=done)
     if done:
         print(f"going on after {done} of {len(questions)} answers", flush=True)
+    left = [[questions[i] for i in batch] for batch in passes[ends.index(done) :]]
     progress = Progress(len(questions), "question", done)
     with progress, FrameReader() as reader, history.open("a", encoding="utf-8") as out:
-        for start in range(done, len(questions), rows):
-            batch = questions[start : start + rows]
-            for prediction in _answer(spec, policy, batch, reader):
-                out.write(line(prediction))
-            out.flush()
-            progress.update(len(batch))
-    return read_records(history, Prediction)
+        with closing(_clips_of(left, reader, spec.frames)) as ready:
+            for batch, clips in zip(left, ready, strict=True):
+                for prediction in _answer(spec, policy, batch, clips):
+                    out.write(line(prediction))
+                out.flush()
+                progress.update(len(batch))
+    answered = zip((i for batch in passes for i in batch), read_records(history, Prediction), strict=True)
+    return [prediction for _, prediction in sorted(answered, key=lambda pair: pair[0])]
 
 
-def _answer(
-    spec: EvalSpec, policy: Policy, batch: Sequence[tuple[str, Question]], reader: FrameReader
-) -> Iterator[Prediction]:
-    clips: dict[str, Clip] = {}
-    for _, question in batch:
-        if question.video not in clips:
-            clips[question.video] = make_clip(reader.read(question.video, spec.frames))
+def in_passes(questions: Sequence[Asked], rows: int) -> list[list[int]]:
+    """Numbers of the questions that are asked together: whole videos, as many as fit into `rows` questions.
+
+    Only a video with more questions than that is cut.
+    """
+    about: dict[str, list[int]] = {}
+    for number, (_, question) in enumerate(questions):
+        about.setdefault(question.video, []).append(number)
+    passes: list[list[int]] = []
+    for numbers in about.values():
+        for start in range(0, len(numbers), rows):
+            part = numbers[start : start + rows]
+            if passes and len(passes[-1]) + len(part) <= rows:
+                passes[-1] += part
+            else:
+                passes.append(part)
+    return passes
+
+
+def _clips_of(
+    batches: Sequence[Sequence[Asked]], reader: FrameReader, rule: FrameRule
+) -> Generator[Mapping[str, Clip]]:
+    """Every pass's clips by their video, those of the next one made while this one is answered."""
+
+    def make(batch: Sequence[Asked]) -> dict[str, Clip]:
+        videos = dict.fromkeys(question.video for _, question in batch)
+        return {video: make_clip(reader.read(video, rule)) for video in videos}
+
+    with ThreadPoolExecutor(1, "videos") as thread:  # one: the reader is no two threads'
+        coming = [thread.submit(make, batch) for batch in batches[:1]]
+        for following in range(1, len(batches) + 1):
+            clips = coming.pop().result()
+            coming = [thread.submit(make, batch) for batch in batches[following : following + 1]]
+            yield clips
+
+
+def _answer(spec: EvalSpec, policy: Policy, batch: Sequence[Asked], clips: Mapping[str, Clip]) -> Iterator[Prediction]:
     shown = [clips[question.video] for _, question in batch]
     prompts = [
         policy.prompt_ids(render(question, spec.prompt), clip) for (_, question), clip in zip(batch, shown, strict=True)
