@@ -305,6 +305,25 @@ class Experiment(Frozen):
         own = delta.model_dump(exclude_unset=True, exclude={"parent"})
         return Cell.model_validate({**self.cell(delta.parent).model_dump(exclude={"parent"}), **own})
 
+    def steps(self, name: str) -> int:
+        """Optimizer steps of a cell at the active scale."""
+        return max(1, round(self.cell(name).steps * self.active.step_ratio))
+
+    def stem(self, name: str) -> str | None:
+        """The cell from whose last step a training goes on: the `from` cell, if it does the same but for fewer steps.
+
+        No other cell is looked at, so that a cell that is added retrains none that is there.
+        """
+        parent = self.cells[name].parent
+        if parent is None or not {name, parent} <= set(self.trainable) or self.steps(parent) >= self.steps(name):
+            return None
+        one, other = (self.cell(cell).model_dump(exclude={"parent", "steps"}) for cell in (name, parent))
+        return parent if one == other else None
+
+    def is_stem(self, name: str) -> bool:
+        """Whether the training of a known cell goes on from the last step of this one."""
+        return any(self.stem(cell) == name for cell in self.trainable)
+
     @property
     def trainable(self) -> list[str]:
         """Cells of the active scale that are trained, those on request too."""

@@ -174,7 +174,7 @@ def train_spec(experiment: Experiment, cell: str, seed: int) -> TrainSpec:
         selection=chosen.selection,
         variants=chosen.variants,
         generations=chosen.generations,
-        steps=max(1, round(chosen.steps * scale.step_ratio)),
+        steps=experiment.steps(cell),
         training=scale.training,
         **chosen.model_dump(include=set(Controls.model_fields)),
     )

@@ -24,16 +24,17 @@ from stgrpo.__main__ import main
 from stgrpo.config import Experiment, Resources
 from stgrpo.data.sources import read_source
 from stgrpo.errors import UserError
-from stgrpo.files import write_json
-from stgrpo.loading import read_experiment
+from stgrpo.files import read_json, write_json
+from stgrpo.loading import load_experiment, read_experiment
 from stgrpo.planning import disk as disk_module
 from stgrpo.planning.cost import longest_chain, what_is_left
 from stgrpo.planning.differences import differences
 from stgrpo.planning.disk import disk, parameters
 from stgrpo.planning.standing import Run, Standing, all_runs, count_lines
-from stgrpo.planning.text import duration, size
+from stgrpo.planning.text import duration, size, what_to_type
 from stgrpo.planning.work import Work, work_of_scale
 from stgrpo.provenance import provenance
+from stgrpo.rl.stem import left_behind
 
 slow = pytest.mark.slow
 CELLS = Path("results/smoke/cells")
@@ -439,6 +440,112 @@ def test_the_longest_chain_is_a_training_and_its_longest_part(tmp_path: Path, mo
     assert chain is not None
     assert (chain[0], chain[1].cell) == (6 * 10.0 + 500.0, "dr-grpo")
     assert longest_chain([]) is None
+
+
+# A training that goes on from a shorter one: grpo has 60 steps, grpo-1000 and a third cell the double.
+
+
+def with_longer() -> Experiment:
+    raw = experiment().model_dump(mode="json", by_alias=True, exclude_unset=True)
+    raw["cells"]["grpo-900"] = {"from": "grpo", "steps": 900}
+    raw["scales"]["smoke"] |= {"cells": ["grpo", "grpo-1000"], "tables": [], "figures": [], "on_request": {}}
+    raw["scales"]["smoke"]["step_ratio"] = 0.12
+    return load_experiment({**raw, "scale": "smoke"})
+
+
+def planned(chosen: Experiment) -> dict[str, tuple[int, int | None]]:
+    """Of every training: steps that are taken over, and that are left."""
+    runs = all_runs(chosen)
+    left = {job.run.cell: job.steps for job in what_is_left(chosen, runs) if job.kind == "training"}
+    return {run.cell: (run.taken, left.get(run.cell)) for run in runs}
+
+
+def going(cell: str, steps: int, at: int, taken: int) -> None:
+    """An interrupted training that took over some steps and has a checkpoint."""
+    state = CELLS / cell / "seed0" / "state" / "train"
+    (state / f"checkpoint-{at}").mkdir(parents=True)
+    write_json(state / "key.json", {"key": "k"})
+    write_json(state / f"checkpoint-{at}" / "complete.json", {"step": at})
+    (state / "train.jsonl").write_text("".join(json.dumps({"step": i, "seconds": 2.0}) + "\n" for i in range(steps)))
+    if taken:
+        write_json(state / "stem.json", {"from": "train.json", "sha256": "0", "step": taken})
+
+
+def test_steps_that_are_taken_over_cost_nothing_and_are_waited_for(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chosen = with_longer()
+    assert planned(chosen) == {"grpo": (0, 60), "grpo-1000": (60, 60)}, "nothing is there: grpo will leave its last"
+    left = what_is_left(chosen, all_runs(chosen))
+    chain = longest_chain(left)
+    parts = 60.0 * chosen.active.needs["evaluate"].runtime
+    assert chain is not None
+    assert (chain[0], chain[1].cell) == (2 * 60.0 * chosen.active.needs["train"].runtime + parts, "grpo-1000")
+
+    record("grpo", [2.0] * 60, chosen)
+    assert planned(chosen) == {"grpo": (0, None), "grpo-1000": (0, 120)}, "grpo left nothing: all is to be done"
+    left_behind(CELLS / "grpo/seed0", 60).mkdir(parents=True)
+    assert planned(chosen) == {"grpo": (0, None), "grpo-1000": (60, 60)}
+    (job,) = (job for job in what_is_left(chosen, all_runs(chosen)) if job.kind == "training")
+    assert (job.pace, job.seconds) == (2.0, 120.0)
+    chain = longest_chain(what_is_left(chosen, all_runs(chosen)))
+    assert chain is not None
+    assert chain[0] == 120.0 + parts, "for what is done nobody waits"
+
+
+def test_what_goes_on_under_way_and_done_says_what_it_took(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chosen = with_longer()
+    record("grpo", [2.0] * 60, chosen)
+    going("grpo-1000", steps=85, at=80, taken=60)
+    assert planned(chosen) == {"grpo": (0, None), "grpo-1000": (60, 40)}, "its own checkpoint is further"
+    (CELLS / "grpo-1000/seed0/state/train/stem.json").unlink()
+    assert planned(chosen)["grpo-1000"] == (0, 40), "it began at the first step"
+    shutil.rmtree(CELLS / "grpo-1000")
+    record("grpo-1000", [2.0] * 120, chosen)
+    assert planned(chosen)["grpo-1000"] == (0, None), "older code says nothing"
+    made = CELLS / "grpo-1000/seed0/train.json"
+    block = read_json(made)
+    block["provenance"]["continued"] = {"from": "train.json", "step": 60}
+    write_json(made, block)
+    assert planned(chosen)["grpo-1000"] == (60, None)
+
+
+def test_of_two_that_could_go_on_from_one_the_second_begins_at_its_first_step(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chosen = with_longer()
+    scale = chosen.active.model_copy(update={"cells": ["grpo", "grpo-1000", "grpo-900"]})
+    chosen = chosen.model_copy(update={"scales": {**chosen.scales, "smoke": scale}})
+    assert planned(chosen) == {"grpo": (0, 60), "grpo-1000": (60, 60), "grpo-900": (0, 108)}
+
+
+def test_the_disk_holds_a_checkpoint_that_is_left_until_it_is_used(tmp_path: Path, monkeypatch):
+    """The weights are 4 kB, a checkpoint 12 kB, of which the weights are those of the model."""
+    monkeypatch.chdir(tmp_path)
+    chosen = with_longer()
+    weigh(Path("results/smoke/policy"), 1000)
+    record("grpo", [1.0] * 60, chosen)
+    found = disk(chosen, all_runs(chosen))
+    assert found is not None
+    assert (found.peak, found.in_turn) == (4000 + 36000, 36000 + 4000)
+    left, model = left_behind(CELLS / "grpo/seed0", 60), CELLS / "grpo/seed0/model"
+    left.mkdir(parents=True)
+    (model / "a").write_bytes(bytes(500))
+    (left / "a").hardlink_to(model / "a")
+    (left / "optimizer.pt").write_bytes(bytes(300))
+    found = disk(chosen, all_runs(chosen))
+    assert found is not None
+    assert (found.peak, found.in_turn) == (12000 + 36000, 36000 + 4000 + 8000)
+    assert found.present == 800, "a hard link takes no room"
+
+
+def test_one_cell_again_leaves_alone_what_it_goes_on_from(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chosen = with_longer()
+    record("grpo", [1.0] * 60, chosen)
+    record("grpo-1000", [1.0] * 120, chosen, seed=5)
+    (again,) = (line for line in what_to_type(chosen, all_runs(chosen), "") if line.startswith("one cell again"))
+    folder = CELLS / "grpo-1000/seed0"
+    assert again.endswith(f"snakemake {folder}/metrics.json -R {folder}/train.json")
 
 
 def test_units_for_people():

@@ -162,9 +162,11 @@ def hours(left: list[Left], kind: str) -> float:
 
 
 def test_hours_where_nothing_was_measured():
-    """54 s a step on 4 GPUs, nine trainings of 500 steps and two of 1000; 2 s a question, 36,035 of them a cell."""
+    """54 s a step on 4 GPUs, nine trainings of 500 steps and two that go on for 500; 2 s a question, 36,035 a cell."""
     left = what_is_left(PAPER, all_runs(PAPER))
-    assert hours(left, "training") == pytest.approx((9 * 500 + 2 * 1000) * 54 * 4 / 3600)
+    assert hours(left, "training") == pytest.approx(5500 * 54 * 4 / 3600)
+    assert sum(job.steps or 0 for job in left) == 5500
+    assert sum(run.spec.steps for run in all_runs(PAPER) if run.spec) == 6500
     assert hours(left, "evaluation") == pytest.approx(15 * (2700 + 5130 + 19140 + 7540 + 900 + 625) * 2 / 3600)
     assert all(job.assumed for job in left)
     one = next(job for job in left if job.kind == "evaluation mmvu")
@@ -178,10 +180,12 @@ def test_a_cell_s_hours_stand_in_its_line_and_the_assumptions_below():
     assert lines["cell"].endswith("GPU-h")
     assert lines["base"].endswith("~ 20")  # 36,035 questions at 2 s
     assert lines["grpo"].endswith("~ 50")  # and 500 steps
-    assert lines["grpo-1000"].endswith("~ 80")
+    assert lines["grpo-1000"].endswith("~ 50")  # and 500 steps, after grpo's
+    assert " 500 + 500  missing" in lines["grpo-1000"]
     said = "\n".join(text.cost(PAPER, left))
-    assert "in all: training ~ 390 GPU-h, evaluation ~ 300 GPU-h" in said
-    # The longest: 1000 steps, then 19,140 questions.
+    assert "in all: training ~ 330 GPU-h, evaluation ~ 300 GPU-h" in said
+    assert "1,000 steps are not taken twice: grpo-1000 from grpo, st-grpo-1000 from st-grpo" in said
+    # The longest: grpo's 500 steps, 500 more, then 19,140 questions.
     assert f"side by side: {(1000 * 54 + 19140 * 2) / 3600:.1f} h (grpo-1000 seed 0)" in said
     assert "15 h\n    for 1000 steps" in said
     assert "measured by nobody" in said
@@ -213,12 +217,15 @@ def test_nothing_is_assumed_of_a_scale_without_gpus():
 
 
 def test_the_disk_is_known_before_the_policy_is_there():
-    """Three checkpoints of four fp32 copies a training; in turn, one of them and ten models."""
+    """Three checkpoints of four fp32 copies a training; in turn, one of them and ten models.
+
+    Two trainings leave their last checkpoint to a longer one; its weights are one with the model's.
+    """
     found = disk(PAPER, all_runs(PAPER))
     assert found is not None
     assert (found.parameters, found.origin, found.checkpoint) == (N, "its configuration", 16 * N)
     assert found.peak == 11 * 3 * 16 * N
-    assert found.in_turn == 3 * 16 * N + 10 * 4 * N
+    assert found.in_turn == 3 * 16 * N + 10 * 4 * N + 2 * 12 * N
     said = "\n".join(text_size.storing(downloads.downloads(PAPER), found))
     packed = 96 + 5.7 + 75 + 0.42 + 13.4 + 1.6
     corpus = 4200 * 309 / 116_248 + 0.176 + 0.0003

@@ -49,8 +49,9 @@ def run(args: Namespace) -> None:
     options = _options(args.slurm)
     out = _folder(experiment, args.cell, args.seed)
     spec = train_spec(experiment, args.cell, args.seed)
-    inputs = _inputs(experiment, spec, f" --config scale={args.scale}" if args.scale else "")
-    command = [*_python(experiment), *_words(experiment, spec, inputs, out)]
+    inputs = _inputs(experiment, spec, args.cell, f" --config scale={args.scale}" if args.scale else "")
+    keep = experiment.is_stem(args.cell)
+    command = [*_python(experiment), *_words(experiment, spec, inputs, keep, out)]
     if args.dry_run:
         print(shlex.join(command))
         return
@@ -118,7 +119,7 @@ def _folder(experiment: Experiment, cell: str, seed: int) -> Path:
     return Path("results", experiment.scale, "cells", cell, f"seed{seed}")
 
 
-def _inputs(experiment: Experiment, spec: TrainSpec, scale: str) -> dict[str, Path]:
+def _inputs(experiment: Experiment, spec: TrainSpec, cell: str, scale: str) -> dict[str, Path]:
     """What the training reads, by the names of the verb's arguments.
 
     Raises:
@@ -128,6 +129,8 @@ def _inputs(experiment: Experiment, spec: TrainSpec, scale: str) -> dict[str, Pa
     inputs = {"questions": folder / "questions" / "train.jsonl", "policy": folder / "policy"}
     if spec.scores:
         inputs["scores"] = folder / "scores" / "train.parquet"
+    if stem := experiment.stem(cell):
+        inputs["stem"] = folder / "cells" / stem / f"seed{spec.seed}" / "train.json"
     if missing := [str(path) for path in inputs.values() if not path.exists()]:
         raise UserError(f"{', '.join(missing)}: not there; make it first: snakemake {' '.join(missing)}{scale}")
     return inputs
@@ -140,7 +143,7 @@ def _python(experiment: Experiment) -> list[str]:
     return [sys.executable]
 
 
-def _words(experiment: Experiment, spec: TrainSpec, inputs: Mapping[str, Path], out: Path) -> list[str]:
+def _words(experiment: Experiment, spec: TrainSpec, inputs: Mapping[str, Path], keep: bool, out: Path) -> list[str]:
     """The verb, as workflow/rules/train.smk calls it (a test compares them)."""
     scale, need = experiment.active, experiment.active.needs["train"]
     words = ["-m", "stgrpo", "train", "--spec", spec.canonical()]
@@ -148,6 +151,7 @@ def _words(experiment: Experiment, spec: TrainSpec, inputs: Mapping[str, Path], 
     words += [f"--{name}={path}" for name, path in inputs.items()]
     words += [f"--deepspeed=envs/{scale.sharding}.json"] if scale.sharding != "ddp" else []
     words += [f"--micro-rows={scale.micro_rows}", f"--save-steps={scale.save_steps}", f"--sharing={scale.sharing}"]
+    words += ["--keep"] if keep else []
     words += [f"--minutes={max(1, need.runtime - _WARNING)}"]
     return [*words, f"--state={out / 'state' / 'train'}", f"--out={out}"]
 

@@ -32,10 +32,10 @@ from stgrpo.commands import (
     out_of_space,
 )
 from stgrpo.errors import UserError
-from stgrpo.files import flush_tree, hashes, read_json, read_records, replacing, sha256, write_json
+from stgrpo.files import flush_tree, hashes, read_records, replacing, sha256, write_json
 from stgrpo.provenance import provenance
 from stgrpo.records import Question
-from stgrpo.rl.attempts import Attempts, FullDisk, leave_word
+from stgrpo.rl.attempts import Attempts, FullDisk, done_by_this_job, leave_word
 from stgrpo.rl.budget import Budget, process_start
 from stgrpo.rl.checkpoints import (
     HISTORY,
@@ -44,6 +44,7 @@ from stgrpo.rl.checkpoints import (
     cut_history,
     layout,
     newest,
+    read_deepspeed,
     resume_point,
     step_of,
     take_model,
@@ -51,6 +52,7 @@ from stgrpo.rl.checkpoints import (
 )
 from stgrpo.rl.launch import launch
 from stgrpo.rl.nodes import train_together
+from stgrpo.rl.stem import go_on, leave, leave_nothing, origin
 from stgrpo.rules import Sharing
 from stgrpo.specs import TrainSpec
 from stgrpo.state import StillRunning, job_key, prune, state_folder
@@ -72,6 +74,8 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=1, help="ranks on a node, one a GPU (default: 1)")
     parser.add_argument("--deepspeed", type=Path, metavar="JSON", help="spread the training over the ranks by ZeRO")
     parser.add_argument("--minutes", type=float, help="time of the job; before it is over, a checkpoint and status 75")
+    parser.add_argument("--stem", type=Path, metavar="JSON", help="train.json of the shorter training to go on from")
+    parser.add_argument("--keep", action="store_true", help="leave the last checkpoint to a longer training")
     parser.add_argument("--state", type=Path, required=True, help="folder for what grows")
     parser.add_argument("--out", type=Path, required=True, help="folder of the cell and seed")
 
@@ -98,20 +102,21 @@ def run(args: Namespace) -> None:
 
 def _lead(spec: TrainSpec, args: Namespace, start: Callable[[Path | None], None]) -> None:
     """Everything but the work of the ranks, which `start` lets go on from a checkpoint."""
-    how = layout(args.nodes * args.processes, _deepspeed(args.deepspeed, args.nodes * args.processes))
+    how = layout(args.nodes * args.processes, read_deepspeed(args.deepspeed, args.nodes * args.processes))
     made_by(args.policy, spec.policy)
     inputs = hashes(path for path in (args.questions, args.scores, *model_files(args.policy)) if path)
     key = job_key(spec.canonical(), inputs.values())
     with state_folder(args.state, key) as state, _full_disk_told(state):
-        if _done_by_this_job(args.out / "train.json", key):
-            prune(state)
+        if done_by_this_job(args.out / "train.json", key):
+            _clear(state, args, spec.steps, key)
             print(
                 f"{args.out}: an earlier start of this Slurm job has finished the training; there is nothing left to do"
             )
             return
         attempts = _earlier_attempts(state, spec.steps)
-        checkpoint = resume_point(state)
-        cut_history(state, step_of(checkpoint))
+        own = resume_point(state)
+        cut_history(state, step_of(own))
+        checkpoint = own or go_on(args.stem, spec, inputs.values(), state, how)
         if checkpoint:
             check_layout(checkpoint, how)
             print(f"resuming from step {step_of(checkpoint)} of {spec.steps} ({checkpoint})")
@@ -123,20 +128,17 @@ def _lead(spec: TrainSpec, args: Namespace, start: Callable[[Path | None], None]
                 attempts.out_of_time()
                 _say_goodbye(args.minutes, done, spec.steps, done - step_of(checkpoint))
             _publish(spec, state, args, _provenance(spec, args, inputs, key, how, attempts))
-        prune(state)
+        _clear(state, args, spec.steps, key)
     print(f"wrote {args.out}/model and train.json after {spec.steps} steps")
 
 
-def _done_by_this_job(result: Path, key: str) -> bool:
-    """Whether the results stand there already, made from the same spec, inputs and code.
-
-    Slurm starts a job again whose node it has lost; the first start may have gone on there, and been waited for.
-    """
-    job = os.environ.get("SLURM_JOB_ID")
-    if job is None or not result.exists():
-        return False
-    block = read_json(result)["provenance"]
-    return block.get("key") == key and block["slurm"].get("SLURM_JOB_ID") == job
+def _clear(state: Path, args: Namespace, steps: int, key: str) -> None:
+    """Leave nothing of the state, but the last checkpoint where a longer training is to go on from it."""
+    if args.keep:
+        leave(checkpoint_of(state, steps), args.out, key)
+    else:
+        leave_nothing(args.out)
+    prune(state)
 
 
 def _earlier_attempts(state: Path, steps: int) -> Attempts:
@@ -179,33 +181,20 @@ def _provenance(
     scores = [origin_of(args.scores)] if args.scores else []
     data, origins = inherited(origin_of(args.questions), args.policy / MADE_BY, *scores)
     sharding = hashes([args.deepspeed]) if args.deepspeed else {}
+    stem = origin(args.state)
+    taken_over = {stem["from"]: stem["sha256"]} if stem else {}
     return provenance(
         spec.hash(),
         seed=spec.seed,
         device=device_name(),
         data=data,
-        inputs={**inputs, **origins, **sharding},
+        inputs={**inputs, **origins, **sharding, **taken_over},
         outputs={name: sha256(args.state / name) for name in HISTORY},
         key=key,
+        continued={"from": stem["from"], "step": stem["step"]} if stem else None,
         runtime=runtime,
         attempts=attempts.finished(),
     )
-
-
-def _deepspeed(path: Path | None, ranks: int) -> dict[str, Any] | None:
-    """DeepSpeed's configuration.
-
-    Raises:
-        UserError: it says nothing about ZeRO, or there is one rank only.
-    """
-    if path is None:
-        return None
-    if ranks < 2:
-        raise UserError(f"--deepspeed {path}: nothing to spread over {ranks} process; give --processes 2 or more")
-    found = read_json(path)
-    if not isinstance(found, dict) or "stage" not in found.get("zero_optimization", {}):
-        raise UserError(f"{path}: no zero_optimization.stage; give envs/zero2.json or envs/zero3.json")
-    return found
 
 
 def _train(spec: TrainSpec, args: Namespace, began: float, checkpoint: Path | None) -> None:
@@ -217,7 +206,7 @@ def _train(spec: TrainSpec, args: Namespace, began: float, checkpoint: Path | No
     torch.set_num_threads(args.threads)
     questions = read_records(args.questions, Question)
     scores = _scores(args.scores, questions) if spec.scores else {}
-    deepspeed = _deepspeed(args.deepspeed, args.nodes * args.processes)
+    deepspeed = read_deepspeed(args.deepspeed, args.nodes * args.processes)
     budget = Budget(began, args.minutes, write_time(checkpoint) if checkpoint else None) if args.minutes else None
     runtime = Runtime(args.micro_rows, args.save_steps, args.sharing, deepspeed, budget)
     with _full_disk_told(args.state):

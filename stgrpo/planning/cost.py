@@ -89,16 +89,26 @@ def what_is_left(experiment: Experiment, runs: Sequence[Run]) -> list[Left]:
 
 
 def longest_chain(left: Iterable[Left]) -> tuple[float, Run] | None:
-    """Seconds if every job starts as soon as it can, and the run that takes so long: a training, then its parts."""
+    """Seconds if every job starts as soon as it can, and the run that takes so long.
+
+    A training, after the one that it goes on from, then its parts.
+    """
     jobs = list(left)
     chains = {job.run.name: (_chain(job.run, jobs), job.run) for job in jobs}
     return max(chains.values(), key=lambda pair: pair[0], default=None)
 
 
-def _chain(run: Run, left: Iterable[Left]) -> float:
-    own = [job for job in left if job.run is run]
-    training = sum(job.seconds for job in own if job.steps is not None)
-    return training + max((job.seconds for job in own if job.steps is None), default=0.0)
+def _chain(run: Run, left: Sequence[Left]) -> float:
+    parts = [job.seconds for job in left if job.run is run and job.steps is None]
+    return _until_trained(run.cell, run.seed, left) + max(parts, default=0.0)
+
+
+def _until_trained(cell: str, seed: int, left: Sequence[Left]) -> float:
+    """Of a training, after that of the one that it goes on from."""
+    own = next((j for j in left if j.steps is not None and (j.run.cell, j.run.seed) == (cell, seed)), None)
+    if own is None:
+        return 0.0
+    return own.seconds + (_until_trained(own.run.stem, seed, left) if own.run.stem else 0.0)
 
 
 def units_of(need: Resources, nodes: int = 1) -> int:
@@ -108,7 +118,7 @@ def units_of(need: Resources, nodes: int = 1) -> int:
 
 def _training(experiment: Experiment, run: Run, standing: Standing, measured: Sequence[_Measured]) -> Left:
     assert run.spec is not None
-    need, steps = experiment.active.needs["train"], run.spec.steps - standing.kept
+    need, steps = experiment.active.needs["train"], run.spec.steps - max(standing.kept, run.taken)
     pace, basis = _pace(run, measured)
     if assumed := pace is None and _is_known(experiment, need):
         pace, basis = _STEP, "assumed: Video-R1's pace"

@@ -13,6 +13,7 @@ from stgrpo.config import Experiment, Scale
 from stgrpo.errors import UserError
 from stgrpo.planning.dimensions import Dimensions, dimensions_of
 from stgrpo.planning.standing import Run
+from stgrpo.rl.stem import left_behind
 
 _FP32 = 4  # bytes
 # What a checkpoint holds, in copies of the weights in fp32. The weights and AdamW's two moments; ZeRO adds its own
@@ -31,7 +32,7 @@ class Disk:
         checkpoint: size of one checkpoint.
         held: checkpoints of the longest training at most at one time.
         peak: of all trainings side by side.
-        in_turn: the peak if they run one after another.
+        in_turn: the peak if they run one after another, with every checkpoint that one leaves to a longer one.
         present: the part of the peak that stands already.
         largest: bytes that are still to come of the training that lacks most.
         free: on the disk of results/.
@@ -67,6 +68,7 @@ def disk(experiment: Experiment, runs: Sequence[Run]) -> Disk | None:
     weights, checkpoint = _FP32 * count, _COPIES[experiment.active.sharding] * _FP32 * count
     trained = [run for run in runs if run.training]
     peaks = [_peak(run, experiment.active, weights, checkpoint) for run in trained]
+    waiting = (checkpoint - weights) * sum(run.leaves for run in trained)
     present = [min(peak, _present(run)) for run, peak in zip(trained, peaks, strict=True)]
     return Disk(
         origin=origin,
@@ -74,7 +76,7 @@ def disk(experiment: Experiment, runs: Sequence[Run]) -> Disk | None:
         checkpoint=checkpoint,
         held=max((_held(run, experiment.active) for run in trained), default=0),
         peak=sum(peaks),
-        in_turn=max(peaks, default=0) + weights * max(len(peaks) - 1, 0),
+        in_turn=max(peaks, default=0) + weights * max(len(peaks) - 1, 0) + waiting,
         present=sum(present),
         largest=max((peak - stands for peak, stands in zip(peaks, present, strict=True)), default=0),
         free=free_space(base),
@@ -120,25 +122,33 @@ def _held(run: Run, scale: Scale) -> int:
 
 
 def _peak(run: Run, scale: Scale, weights: int, checkpoint: int) -> int:
-    """Either the last checkpoint is being written, or the weights are taken from it, on some file systems as a copy."""
+    """Either the last checkpoint is being written, or the weights are taken from it, on some file systems as a copy.
+
+    After that the weights alone stand, or the last checkpoint, with which they are one where there are hard links.
+    """
     if run.training and run.training.status == "done":
-        return weights
+        return checkpoint if run.leaves else weights
     held = _held(run, scale)
     return max(held * checkpoint, min(held, _KEPT) * checkpoint + weights)
 
 
 def _present(run: Run) -> int:
-    """Bytes of the model, or of the checkpoints so far; an old model goes before its training starts."""
+    """Bytes of the model and of what is left to a longer training, or of the checkpoints so far.
+
+    An old model goes before its training starts.
+    """
     if run.training and run.training.status == "done":
-        return _size(run.folder / "model")
-    return sum(_size(folder) for folder in (run.folder / "state" / "train").glob("checkpoint-*"))
+        assert run.spec is not None
+        return _size(run.folder / "model", left_behind(run.folder, run.spec.steps))
+    return _size(*(run.folder / "state" / "train").glob("checkpoint-*"))
 
 
-def _size(folder: Path) -> int:
-    """Bytes of all files; a training at work may remove some meanwhile."""
-    total = 0
-    for path, _, names in os.walk(folder):
+def _size(*folders: Path) -> int:
+    """Bytes of all files, hard links once; a training at work may remove some meanwhile."""
+    sizes: dict[tuple[int, int], int] = {}
+    for path, _, names in (found for folder in folders for found in os.walk(folder)):
         for name in names:
             with suppress(FileNotFoundError):
-                total += (Path(path) / name).stat().st_size
-    return total
+                file = (Path(path) / name).stat()
+                sizes[file.st_dev, file.st_ino] = file.st_size
+    return sum(sizes.values())

@@ -13,6 +13,7 @@ from stgrpo.files import read_json
 from stgrpo.planning.differences import differences
 from stgrpo.report.contents import eval_hashes, runs_of
 from stgrpo.rl.checkpoints import GROUPS, METRICS, ROLLOUTS, newest, step_of
+from stgrpo.rl.stem import left_behind, origin
 from stgrpo.specs import EvalSpec, TrainSpec
 from stgrpo.state import holder, unfinished
 
@@ -50,6 +51,9 @@ class Run:
         folder: where its results are.
         spec: what it is trained by; None for the untrained policy.
         training: None likewise.
+        stem: the cell from whose last step it goes on, if there is one.
+        taken: steps that it took over from there, or that it will take over.
+        leaves: whether its last checkpoint stands, or will stand, beside its results for a longer training.
         evaluation: by part.
     """
 
@@ -60,6 +64,9 @@ class Run:
     training: Standing | None
     evaluation: Mapping[str, Standing]
     grading: Standing
+    stem: str | None = None
+    taken: int = 0
+    leaves: bool = False
 
     @property
     def name(self) -> str:
@@ -83,11 +90,22 @@ def all_runs(experiment: Experiment, on_request: bool = False) -> list[Run]:
         UserError: a file of the results is damaged.
     """
     cells = experiment.active.known_cells if on_request else experiment.active.cells
-    return [_run(experiment, cell, seed) for cell, seed in runs_of(experiment, cells)]
+    return _one_each([_run(experiment, cell, seed) for cell, seed in runs_of(experiment, cells)])
+
+
+def _one_each(runs: list[Run]) -> list[Run]:
+    """Of several trainings that are to go on from the same one, only the first can."""
+    wanted, found = set(), []
+    for run in runs:
+        stem = (run.stem, run.seed)
+        waits = run.training and run.training.status != "done" and not run.training.kept
+        found.append(replace(run, taken=0) if waits and stem in wanted else run)
+        wanted |= {stem} if waits and run.taken else set()
+    return found
 
 
 def _run(experiment: Experiment, cell: str, seed: int) -> Run:
-    folder = Path("results") / experiment.scale / "cells" / cell / f"seed{seed}"
+    folder = _folder(experiment, cell, seed)
     spec = specs.train_spec(experiment, cell, seed) if cell in experiment.trainable else None
     training = _training(folder, spec) if spec else None
     ready = training is None or training.status == "done"
@@ -97,7 +115,31 @@ def _run(experiment: Experiment, cell: str, seed: int) -> Run:
     }
     ready = all(standing.status == "done" for standing in evaluation.values())
     grading = _grading(folder / "metrics.json", eval_hashes(experiment, cell, seed), ready)
-    return Run(cell, seed, folder, spec, training, evaluation, grading)
+    run = Run(cell, seed, folder, spec, training, evaluation, grading)
+    if spec is None or training is None:
+        return run
+    left = left_behind(folder, spec.steps).exists()
+    leaves = left if training.status == "done" else experiment.is_stem(cell)
+    stem = experiment.stem(cell)
+    return replace(run, stem=stem, taken=_taken(experiment, run, stem) if stem else 0, leaves=leaves)
+
+
+def _folder(experiment: Experiment, cell: str, seed: int) -> Path:
+    return Path("results") / experiment.scale / "cells" / cell / f"seed{seed}"
+
+
+def _taken(experiment: Experiment, run: Run, stem: str) -> int:
+    """Steps that a training took over; of one that has taken none yet, those that its stem has or will have left."""
+    assert run.training is not None
+    if run.training.status == "done":
+        block = read_json(run.folder / "train.json")["provenance"].get("continued")
+        return block["step"] if block else 0
+    if run.training.kept:
+        note = origin(run.folder / "state" / "train")
+        return note["step"] if note else 0
+    spec, folder = specs.train_spec(experiment, stem, run.seed), _folder(experiment, stem, run.seed)
+    is_used = _training(folder, spec).status == "done" and not left_behind(folder, spec.steps).exists()
+    return 0 if is_used else spec.steps
 
 
 def _training(folder: Path, spec: TrainSpec) -> Standing:

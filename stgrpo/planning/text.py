@@ -12,7 +12,7 @@ from stgrpo.rules import Selection
 
 _WIDTH = 100
 _SELECTED: dict[Selection, str] = {"weighted": "importance", "top": "top-score", "uniform": "uniform"}
-_NUMERIC = frozenset("0123456789.,<=~- ")
+_NUMERIC = frozenset("0123456789.,<=~+- ")
 
 
 def heading(experiment: Experiment, runs: Sequence[Run]) -> str:
@@ -93,9 +93,19 @@ def cost(experiment: Experiment, left: Sequence[Left]) -> list[str]:
         "",
         *aligned(rows),
         f"in all: {total}",
+        *_taken_over(trainings),
         f"from start to end, if all cells run side by side: {duration(chain[0])} ({chain[1].name}){limits}",
         *_assumptions(experiment, sums),
     ]
+
+
+def _taken_over(trainings: Sequence[Left]) -> list[str]:
+    """Steps that are left out above: a training goes on from the end of the shorter one that is else the same."""
+    goes_on = [job for job in trainings if job.run.taken and not (job.run.training and job.run.training.kept)]
+    if not goes_on:
+        return []
+    listed = ", ".join(f"{job.run.cell} from {job.run.stem}" for job in goes_on)
+    return _indented(f"{sum(job.run.taken for job in goes_on):,} steps are not taken twice: {listed}")
 
 
 def _assumptions(experiment: Experiment, sums: Mapping[str, Sequence[Left]]) -> list[str]:
@@ -134,7 +144,8 @@ def what_to_type(experiment: Experiment, runs: Sequence[Run], flags: str) -> lis
     """The commands that go on from here; `flags` name another scale than the configured one."""
     again = next((run for run in runs if run.training and run.training.status == "stale"), None)
     again = again or next((run for run in runs if run.training), runs[0])
-    rule = "train" if again.training else "evaluate"
+    # The rule's name would have the training done again that this one goes on from.
+    rule = f"{again.folder}/train.json" if again.stem else "train" if again.training else "evaluate"
     everything = [
         ["the rest, here", f"snakemake{flags}"],
         ["the rest, on Slurm", f"snakemake --profile slurm{flags}"],
@@ -169,8 +180,9 @@ def _what_differs(run: Run) -> list[str]:
     if run.spec is None:
         return ["-"] * 4
     spec = run.spec
+    steps = f"{run.taken} + {spec.steps - run.taken}" if run.taken else str(spec.steps)
     grouping = spec.grouping.replace("importance", _SELECTED[spec.selection])
-    return [spec.algorithm, grouping, f"{spec.variants}x{spec.generations}", str(spec.steps)]
+    return [spec.algorithm, grouping, f"{spec.variants}x{spec.generations}", steps]
 
 
 def _word(standing: Standing) -> str:

@@ -23,6 +23,7 @@ class Cost:
     Attributes:
         seeds: how many.
         steps: of one training.
+        taken: those of them that it took over from a shorter one, none of whose cost is counted here again.
         step: how long one takes.
         training: seconds of wall clock.
         evaluation: likewise.
@@ -36,6 +37,7 @@ class Cost:
     cell: str
     seeds: int
     steps: int | None
+    taken: int
     step: Seconds | None
     training: float | None
     evaluation: float | None
@@ -53,6 +55,7 @@ def costs(results: Results) -> list[Cost]:
         cell="all",
         seeds=max(cost.seeds for cost in each),
         steps=None,
+        taken=0,
         step=None,
         training=_sum(cost.training for cost in each),
         evaluation=_sum(cost.evaluation for cost in each),
@@ -73,6 +76,7 @@ def _cost(cell: str, runs: list[Run]) -> Cost:
         cell=cell,
         seeds=len(runs),
         steps=len(runs[0].steps) or None,
+        taken=max((taken["step"] for block in trained if (taken := block.get("continued"))), default=0),
         step=Seconds(min(seconds), median(seconds), max(seconds)) if seconds else None,
         training=_sum(timing.get("s") for run in runs for job, timing in run.timing.items() if job == "train"),
         evaluation=_sum(timing.get("s") for run in runs for job, timing in run.timing.items() if job != "train"),

@@ -155,6 +155,18 @@ class Attempts:
         return f"in step {reached + 1}" if reached < self.steps else "after the last step"
 
 
+def done_by_this_job(result: Path, key: str) -> bool:
+    """Whether the results stand there already, made from the same spec, inputs and code.
+
+    Slurm starts a job again whose node it has lost; the first start may have gone on there, and been waited for.
+    """
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None or not result.exists():
+        return False
+    block = read_json(result)["provenance"]
+    return block.get("key") == key and block["slurm"].get("SLURM_JOB_ID") == job
+
+
 def leave_word(state: Path, error: Exception) -> bool:
     """Say in the state why a rank fails, unless another one has: its neighbours fail after it, for want of it.
 

@@ -19,6 +19,7 @@ from stgrpo.state import whole_lines
 METRICS, ROLLOUTS, GROUPS = "train.jsonl", "rollouts.jsonl", "groups.jsonl"
 HISTORY = (METRICS, ROLLOUTS, GROUPS)  # what grows with the steps and is published
 _RECORDS = {ROLLOUTS: Rollout, GROUPS: Group}  # what is kept of a step, beside its line of metrics
+_ROLLOUTS_EVERY = 10  # steps
 _COMPLETE = "complete.json"
 _OF_A_MODEL = {".safetensors", ".json", ".jinja", ".txt"}  # weights, configuration, tokenizer
 _OF_A_TRAINER = {_COMPLETE, "trainer_state.json"}
@@ -27,6 +28,22 @@ _OF_A_TRAINER = {_COMPLETE, "trainer_state.json"}
 def layout(processes: int, deepspeed: Mapping[str, Any] | None) -> str:
     """How the optimizer's state is cut up in a checkpoint; it can be read back into the same layout only."""
     return f"ZeRO-{deepspeed['zero_optimization']['stage']} over {processes} processes" if deepspeed else "whole"
+
+
+def read_deepspeed(path: Path | None, ranks: int) -> dict[str, Any] | None:
+    """DeepSpeed's configuration.
+
+    Raises:
+        UserError: it says nothing about ZeRO, or there is one rank only.
+    """
+    if path is None:
+        return None
+    if ranks < 2:
+        raise UserError(f"--deepspeed {path}: nothing to spread over {ranks} process; give --processes 2 or more")
+    found = read_json(path)
+    if not isinstance(found, dict) or "stage" not in found.get("zero_optimization", {}):
+        raise UserError(f"{path}: no zero_optimization.stage; give envs/zero2.json or envs/zero3.json")
+    return found
 
 
 def mark_complete(checkpoint: Path, step: int, how: str, began: float) -> None:
@@ -53,6 +70,16 @@ def step_of(checkpoint: Path | None) -> int:
     return int(checkpoint.name.removeprefix("checkpoint-")) if checkpoint else 0
 
 
+def is_whole(checkpoint: Path) -> bool:
+    """Whether everything of a checkpoint is on the disk."""
+    return (checkpoint / _COMPLETE).exists()
+
+
+def layout_of(checkpoint: Path) -> str:
+    """How the optimizer's state is cut up in a whole checkpoint."""
+    return read_json(checkpoint / _COMPLETE)["layout"]
+
+
 def newest(folder: Path) -> Path | None:
     """The newest whole checkpoint."""
     return max((mark.parent for mark in folder.glob(f"checkpoint-*/{_COMPLETE}")), key=step_of, default=None)
@@ -61,7 +88,7 @@ def newest(folder: Path) -> Path | None:
 def resume_point(folder: Path) -> Path | None:
     """The newest whole checkpoint; half-written ones are removed."""
     for checkpoint in folder.glob("checkpoint-*"):
-        if not (checkpoint / _COMPLETE).exists():
+        if not is_whole(checkpoint):
             shutil.rmtree(checkpoint)
     return newest(folder)
 
@@ -72,7 +99,7 @@ def check_layout(checkpoint: Path, wanted: str) -> None:
     Raises:
         UserError: the layout is not the wanted one.
     """
-    found = read_json(checkpoint / _COMPLETE)["layout"]
+    found = layout_of(checkpoint)
     if found != wanted:
         raise UserError(
             f"{checkpoint}: holds the optimizer's state as '{found}', this run needs '{wanted}'; "
@@ -88,6 +115,11 @@ def take_model(checkpoint: Path, folder: Path) -> None:
     for path in checkpoint.iterdir():
         if path.suffix in _OF_A_MODEL and path.name not in _OF_A_TRAINER:
             link_or_copy(path, folder / path.name)
+
+
+def keeps_rollouts(step: int, steps: int) -> bool:
+    """Whether the answers of a step are kept: every so often, and in the last of all steps."""
+    return step % _ROLLOUTS_EVERY == 1 or step == steps
 
 
 def cut_history(folder: Path, step: int) -> None:

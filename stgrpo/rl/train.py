@@ -19,14 +19,13 @@ from stgrpo.policy.model import load_policy
 from stgrpo.progress import Progress
 from stgrpo.records import Question
 from stgrpo.rl.budget import Budget
-from stgrpo.rl.checkpoints import GROUPS, METRICS, ROLLOUTS, checkpoint_of, step_of, write_time
+from stgrpo.rl.checkpoints import GROUPS, METRICS, ROLLOUTS, checkpoint_of, keeps_rollouts, step_of, write_time
 from stgrpo.rl.rollouts import Rollouts
 from stgrpo.rl.trainer import STGRPOTrainer, trainer_config
 from stgrpo.rules import Sharing
 from stgrpo.specs import TrainSpec
 from stgrpo.video import FrameReader
 
-_ROLLOUT_EVERY = 10  # steps
 _COLUMNS = {  # TRL's names -> ours
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -121,7 +120,7 @@ class History(TrainerCallback):
         _append(self.folder / METRICS, json.dumps(row) + "\n")
         answered, size = self.trainer.answered, self.trainer.spec.group
         _append(self.folder / GROUPS, "".join(map(line, answered.groups(state.global_step, size))))
-        if state.global_step % _ROLLOUT_EVERY == 1 or state.global_step == self.steps:
+        if keeps_rollouts(state.global_step, self.steps):
             _append(self.folder / ROLLOUTS, "".join(map(line, answered.rollouts(state.global_step))))
         names = [name for name in ("reward", "accuracy", "reward_std", "kl") if name in row]  # no KL if beta is 0
         self.progress.update(note=", ".join(f"{name} {row[name]:.3f}" for name in names))

@@ -34,6 +34,22 @@ def check_training(one: Block, blocks: Blocks) -> Iterator[Mismatch]:
         wanted.append(one.scale / "scores" / "train.parquet")
     yield from check_inputs(one, [named(path, one.scale) for path in wanted], more=True)
     yield from _steps(folder, spec)
+    if told := one.block.get("continued"):
+        yield from _continued(one, told["from"], told["step"], blocks)
+
+
+def _continued(one: Block, name: str, step: int, blocks: Blocks) -> Iterator[Mismatch]:
+    """That a training goes on from the end of one that is else the same, and says of its first steps what that says."""
+    stem = blocks.get(Path(name).parts[2:])
+    if stem is None or name not in one.block["inputs"]:
+        yield Mismatch(one.path, f"goes on from {name}, which is not there or not among its inputs")
+        return
+    theirs, ours = stem.around["spec"], one.around["spec"]
+    if theirs["steps"] != step or step >= ours["steps"] or theirs | {"steps": ours["steps"]} != ours:
+        yield Mismatch(one.path, f"goes on from step {step} of {stem.path}, which is of another spec or length")
+    path = one.path.with_suffix(".jsonl")
+    if read_rows(path)[:step] != read_rows(stem.path.with_suffix(".jsonl")):
+        yield Mismatch(path, f"goes on from {stem.path}, but its first {step} steps are not those")
 
 
 def check_copies(trainings: Iterable[Block]) -> Iterator[Mismatch]:

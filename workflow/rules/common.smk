@@ -16,8 +16,10 @@ from snakemake.settings.types import DeploymentMethod
 from stgrpo import image, specs
 from stgrpo.data.sources import read_source
 from stgrpo.errors import UserError, suggest
+from stgrpo.files import read_json
 from stgrpo.loading import load_experiment
 from stgrpo.planning import checks
+from stgrpo.provenance import digest_of
 from stgrpo.report import contents, report_spec
 from stgrpo.report.reported import read_reported
 
@@ -203,6 +205,22 @@ def scores_of_cell(wildcards):
     if specs.needs_scores(EXPERIMENT.cell(wildcards.cell)):
         return {"scores": "results/<scale>/scores/train.parquet"}
     return {}
+
+
+def stem_of_cell(wildcards):
+    """The training that a cell goes on from; what was trained without it, as before it was known, stays as it is."""
+    cell, seed = wildcards.cell, wildcards.seed
+    stem, folder = EXPERIMENT.stem(cell), f"results/{EXPERIMENT.scale}/cells"
+    made = Path(folder, cell, f"seed{seed}", "train.json")
+    if stem is None or (made.exists() and trained_alone(made, train_spec(wildcards))):
+        return {}
+    return {"stem": f"{folder}/{stem}/seed{seed}/train.json"}
+
+
+def trained_alone(made, spec):
+    """Whether a train.json is of this spec, and of a training that went on from no other one."""
+    block = read_json(made)["provenance"]
+    return block["spec"] == digest_of(spec) and not block.get("continued")
 
 
 def eval_spec(wildcards):

@@ -1,4 +1,5 @@
-# Needs: questions, the policy to start from, and scores for the importance cells.
+# Needs: questions, the policy to start from, and scores for the importance cells; a cell that is the same as its `from`
+# cell but for more steps goes on from the end of that one's training.
 # Makes: a cell's weights, its metrics a step, its groups and some of its rollouts.
 # Verbs: train.
 
@@ -7,6 +8,7 @@ rule train:
     """Train one cell of the ablation."""
     input:
         unpack(scores_of_cell),
+        unpack(stem_of_cell),
         questions="results/<scale>/questions/train.jsonl",
         policy="results/<scale>/policy",
     output:
@@ -33,11 +35,15 @@ rule train:
         sharding=EXPERIMENT.active.sharding,
         micro_rows=EXPERIMENT.active.micro_rows,
         save_steps=EXPERIMENT.active.save_steps,
+        keep=lambda wildcards: int(EXPERIMENT.is_stem(wildcards.cell)),
         sharing=EXPERIMENT.active.sharing,
     params:
         spec=train_spec,
         scores=lambda wildcards, input: (
             ["--scores", input.scores] if "scores" in input.keys() else []
+        ),
+        stem=lambda wildcards, input: (
+            ["--stem", input.stem] if "stem" in input.keys() else []
         ),
         # Derived from resources, so that a change of them retrains nothing.
         launcher=launcher,
@@ -49,6 +55,7 @@ rule train:
         minutes=lambda wildcards, resources: (
             ["--minutes", resources.runtime] if workflow.remote_exec else []
         ),
+        keep=lambda wildcards, resources: ["--keep"] if resources.keep else [],
         threads=lambda wildcards, resources: (
             need("train", "cpus") // resources.processes
         ),
@@ -59,7 +66,7 @@ rule train:
         "bash workflow/scripts/slice.sh {log:q} {params.out:q}/logs/attempts.log"
         " {params.launcher:q} python -m stgrpo train --spec {params.spec:q}"
         " --threads {params.threads} --questions {input.questions:q} {params.scores:q}"
-        " --policy {input.policy:q} --nodes {resources.nodes}"
+        " --policy {input.policy:q} {params.stem:q} {params.keep:q} --nodes {resources.nodes}"
         " --processes {resources.processes} {params.sharding:q} {params.minutes:q}"
         " --micro-rows {resources.micro_rows} --save-steps {resources.save_steps}"
         " --sharing {resources.sharing}"
