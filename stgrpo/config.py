@@ -6,6 +6,7 @@ spec a job (`stgrpo.specs`).
 What the paper does not know (the demo's world and tiny models) has no default; see `stgrpo.rules` for what has.
 """
 
+from functools import cache
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, StringConstraints, model_validator
@@ -297,13 +298,13 @@ class Experiment(Frozen):
         """The scale that this run uses."""
         return self.scales[self.scale]
 
+    def __hash__(self) -> int:
+        """By identity, so that what follows from it can be remembered."""
+        return id(self)
+
     def cell(self, name: str) -> Cell:
         """A cell with everything that it takes over from its parents."""
-        delta = self.cells[name]
-        if delta.parent is None:
-            return delta
-        own = delta.model_dump(exclude_unset=True, exclude={"parent"})
-        return Cell.model_validate({**self.cell(delta.parent).model_dump(exclude={"parent"}), **own})
+        return _resolved(self, name)
 
     def steps(self, name: str) -> int:
         """Optimizer steps of a cell at the active scale."""
@@ -314,20 +315,16 @@ class Experiment(Frozen):
 
         No other cell is looked at, so that a cell that is added retrains none that is there.
         """
-        parent = self.cells[name].parent
-        if parent is None or not {name, parent} <= set(self.trainable) or self.steps(parent) >= self.steps(name):
-            return None
-        one, other = (self.cell(cell).model_dump(exclude={"parent", "steps"}) for cell in (name, parent))
-        return parent if one == other else None
+        return _stems(self).get(name)
 
     def is_stem(self, name: str) -> bool:
         """Whether the training of a known cell goes on from the last step of this one."""
-        return any(self.stem(cell) == name for cell in self.trainable)
+        return name in _stems(self).values()
 
     @property
-    def trainable(self) -> list[str]:
-        """Cells of the active scale that are trained, those on request too."""
-        return [name for name in self.active.known_cells if self.cell(name).train]
+    def trainable(self) -> dict[str, Cell]:
+        """Cells of the active scale that are trained, those on request too, in their order."""
+        return _trained(self)
 
     @property
     def fetched_models(self) -> list[str]:
@@ -335,3 +332,30 @@ class Experiment(Frozen):
         models = self.active.models
         examined = [model for name in self.active.known_cells if (model := self.cell(name).model)]
         return list(dict.fromkeys([*([models.policy, models.scorer] if models else []), *examined]))
+
+
+@cache
+def _resolved(experiment: Experiment, name: str) -> Cell:
+    delta = experiment.cells[name]
+    if delta.parent is None:
+        return delta
+    own = delta.model_dump(exclude_unset=True, exclude={"parent"})
+    return Cell.model_validate({**_resolved(experiment, delta.parent).model_dump(exclude={"parent"}), **own})
+
+
+@cache
+def _trained(experiment: Experiment) -> dict[str, Cell]:
+    cells = {name: _resolved(experiment, name) for name in experiment.active.known_cells}
+    return {name: cell for name, cell in cells.items() if cell.train}
+
+
+@cache
+def _stems(experiment: Experiment) -> dict[str, str]:
+    """The stems of those cells that have one."""
+    trained, found = _trained(experiment), {}
+    for name, cell in trained.items():
+        parent = experiment.cells[name].parent
+        if parent in trained and experiment.steps(parent) < experiment.steps(name):
+            shorter = trained[parent].model_copy(update={"steps": cell.steps, "parent": cell.parent})
+            found |= {name: parent} if shorter == cell else {}
+    return found

@@ -6,6 +6,7 @@ so a field that is added later changes no existing cell.
 """
 
 import json
+from functools import cache
 from typing import Literal, Self
 
 from stgrpo.config import Cell, Corpus, Evaluation, Experiment, Questions, WarmPolicy, WarmScorer
@@ -151,6 +152,7 @@ def prepare_spec(experiment: Experiment, name: str) -> PrepareSpec:
     return PrepareSpec(name=name, frames=scale.evaluation.frames)
 
 
+@cache
 def score_spec(experiment: Experiment) -> ScoreSpec:
     """The importance scores of the active scale's training questions."""
     return ScoreSpec(
@@ -160,6 +162,7 @@ def score_spec(experiment: Experiment) -> ScoreSpec:
     )
 
 
+@cache
 def train_spec(experiment: Experiment, cell: str, seed: int) -> TrainSpec:
     """One training run of the active scale."""
     scale, chosen = experiment.active, experiment.cell(cell)
@@ -180,6 +183,7 @@ def train_spec(experiment: Experiment, cell: str, seed: int) -> TrainSpec:
     )
 
 
+@cache
 def eval_spec(experiment: Experiment, cell: str, seed: int, part: str) -> EvalSpec:
     """One part of the evaluation of a cell."""
     scale = experiment.active
@@ -199,6 +203,7 @@ def needs_scores(cell: Cell) -> bool:
     return cell.grouping.startswith("importance") and cell.selection != "uniform"
 
 
+@cache
 def _weights(experiment: Experiment, cell: str, seed: int) -> str:
     chosen = experiment.cell(cell)
     if chosen.train:
@@ -206,6 +211,7 @@ def _weights(experiment: Experiment, cell: str, seed: int) -> str:
     return _named(chosen.model, model_spec(chosen.model)) if chosen.model else _base(experiment)
 
 
+@cache
 def _base(experiment: Experiment) -> str:
     models = experiment.active.models
     return _named(models.policy if models else "warm", policy_spec(experiment))
@@ -216,6 +222,7 @@ def sources_of(experiment: Experiment, name: str) -> list[str]:
     return experiment.active.questions.sources if name == "train" else [experiment.benchmarks[name].source]
 
 
+@cache
 def _source(experiment: Experiment, name: str) -> str:
     source = sources_of(experiment, name)[0]
     origin = world_spec(experiment, source).hash() if experiment.active.world else source

@@ -178,7 +178,7 @@ def _newer(going: Standing | None, own: Standing) -> Standing:
     return going if going and (going.status == "running" or own.status != "done") else own
 
 
-def _grading(path: Path, hashes: list[str], ready: bool) -> Standing:
+def _grading(path: Path, hashes: Sequence[str], ready: bool) -> Standing:
     made = _made(path)
     if not made:
         return Standing("missing")

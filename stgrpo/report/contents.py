@@ -1,6 +1,8 @@
 """What a table or a figure of the active scale holds: which cells and seeds, made by which specs."""
 
 from collections.abc import Iterable
+from functools import cache
+from itertools import compress
 
 from stgrpo import specs
 from stgrpo.config import Experiment, Panel, Row, Table
@@ -63,16 +65,18 @@ def runs_of(experiment: Experiment, cells: Iterable[str]) -> list[tuple[str, int
     ]
 
 
-def eval_hashes(experiment: Experiment, cell: str, seed: int) -> list[str]:
+@cache
+def eval_hashes(experiment: Experiment, cell: str, seed: int) -> tuple[str, ...]:
     """Hashes of the specs whose predictions count for a cell."""
-    return [specs.eval_spec(experiment, cell, seed, part).hash() for part in experiment.active.evaluation.parts]
+    return tuple(specs.eval_spec(experiment, cell, seed, part).hash() for part in experiment.active.evaluation.parts)
 
 
 def table_spec(experiment: Experiment, name: str) -> TableSpec:
     """A table with the rows that have numbers at the active scale; the labels of the others are the omitted."""
     table, scale = experiment.tables[name], experiment.active
-    cells = scale.shown_in(name)
-    rows = [row for row in table.rows if (row.cell in cells if row.cell else scale.comparable)]
+    cells = set(scale.shown_in(name))
+    kept = [row.cell in cells if row.cell else scale.comparable for row in table.rows]
+    rows = list(compress(table.rows, kept))
     return TableSpec(
         name=name,
         scale=experiment.scale,
@@ -81,7 +85,7 @@ def table_spec(experiment: Experiment, name: str) -> TableSpec:
         caption=table.caption,
         rows=rows,
         columns=_columns(experiment, table),
-        omitted=[row.label for row in table.rows if row not in rows],
+        omitted=[row.label for row, shown in zip(table.rows, kept, strict=True) if not shown],
         specs={
             f"{cell}/seed{seed}": ",".join(eval_hashes(experiment, cell, seed))
             for cell, seed in runs_of(experiment, (row.cell for row in rows if row.cell))

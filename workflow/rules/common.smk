@@ -85,8 +85,8 @@ def refuse_what_cannot_run():
 
 
 def one_of(names):
-    """The pattern of a wildcard that takes these values only."""
-    return "|".join(re.escape(str(name)) for name in names)
+    """The pattern of a wildcard that takes these values only; without any it takes none."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
 
 
 def need(rule, what):
@@ -246,7 +246,7 @@ def questions_of_part(wildcards):
 
 
 def eval_hashes(wildcards):
-    return contents.eval_hashes(EXPERIMENT, wildcards.cell, int(wildcards.seed))
+    return list(contents.eval_hashes(EXPERIMENT, wildcards.cell, int(wildcards.seed)))
 
 
 def examined():
