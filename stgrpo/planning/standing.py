@@ -1,7 +1,7 @@
 """How every job of the active scale stands: done, running, partial, stale (and why) or missing."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
