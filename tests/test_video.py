@@ -3,9 +3,13 @@
 The expected numbers are those of qwen_vl_utils' own rule (shared facts 2.4), not of this code.
 """
 
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +19,7 @@ import pytest
 from stgrpo.demo import mp4
 from stgrpo.errors import VideoError
 from stgrpo.rules import FrameRule
-from stgrpo.video import FrameReader, frame_indices, frame_size, resize
+from stgrpo.video import FrameReader, frame_indices, frame_size, read_ahead, resize
 
 EVALUATION = FrameRule(max_frames=32, max_pixels=256 * 28 * 28)
 SMALL = FrameRule(min_pixels=56 * 56, max_pixels=56 * 56)  # 56 x 56 stays as it is
@@ -288,3 +292,118 @@ def test_a_reader_s_child_ends_with_it(good: Path):
 def test_a_reader_that_read_nothing_closes():
     with FrameReader() as unused:
         assert unused._child is None
+
+
+# Reading ahead.
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Clip k is 2 (k + 2) frames long at 2 a second, so that all of them are taken."""
+    folder = tmp_path_factory.mktemp("clips")
+    return [write_numbered(folder / f"{k}.mp4", 2 * (k + 2), 2) for k in range(6)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_videos_read_ahead_come_in_order_with_the_reason_where_one_is_broken(
+    reader: FrameReader, clips: list[Path], tmp_path: Path, workers: int
+):
+    broken = tmp_path / "broken.mp4"
+    text(broken, clips[0])
+    videos: list[str | Path] = [clips[0], str(broken), *clips[1:4], tmp_path / "none.mp4", *clips[4:], clips[0]]
+    found = list(read_ahead(iter(videos), SMALL, workers))
+    assert len(found) == 9
+    for at, count in {0: 4, 2: 6, 3: 8, 4: 10, 6: 12, 7: 14, 8: 4}.items():
+        frames = found[at]
+        assert isinstance(frames, np.ndarray)
+        assert np.array_equal(frames, reader.read(videos[at], SMALL))
+        assert len(frames) == count
+    assert isinstance(found[1], VideoError)
+    assert str(found[1]).startswith(f"{broken}: does not decode (")
+    assert isinstance(found[5], VideoError)
+    assert str(found[5]) == f"{tmp_path / 'none.mp4'}: no such file"
+
+
+def test_no_videos_are_read_ahead_quietly():
+    assert list(read_ahead([], SMALL, 2)) == []
+
+
+def test_reading_goes_on_while_the_caller_is_busy_but_not_without_bound(monkeypatch: pytest.MonkeyPatch):
+    """Of 100 videos the first is in the caller's hands: two workers have then been asked for nine others."""
+    asked: list[str] = []
+    nine_more = threading.Event()
+
+    class Instant(FrameReader):
+        def read(self, path: str | Path, rule: FrameRule) -> np.ndarray:
+            asked.append(str(path))
+            if len(asked) == 10:
+                nine_more.set()
+            return np.full((2, 28, 28, 3), int(str(path)), np.uint8)
+
+    monkeypatch.setattr("stgrpo.video.FrameReader", Instant)
+    frames = read_ahead(map(str, range(100)), SMALL, 2)
+    first = next(frames)
+    assert isinstance(first, np.ndarray)
+    assert nine_more.wait(10)
+    assert sorted(asked, key=int) == [str(k) for k in range(10)]
+    assert first[0, 0, 0, 0] == 0
+    del frames
+    assert len(asked) == 10
+
+
+def test_a_reading_ahead_that_ends_early_leaves_no_child(clips: list[Path]):
+    before = set(multiprocessing.active_children())
+    frames = read_ahead(clips * 5, SMALL, 2)
+    next(frames)
+    children = set(multiprocessing.active_children()) - before
+    assert children
+    del frames
+    assert not set(multiprocessing.active_children()) - before
+    assert not any(child.is_alive() for child in children)
+
+
+def test_a_reading_ahead_whose_children_hang_ends_at_once(clips: list[Path]):
+    before = set(multiprocessing.active_children())
+    frames = read_ahead(clips * 5, FrameRule(), 1)
+    next(frames)
+    for child in set(multiprocessing.active_children()) - before:
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGSTOP)
+    begun = time.monotonic()
+    del frames
+    assert time.monotonic() - begun < 8, "a decode may take 60 s; this end must not wait for it"
+    assert not set(multiprocessing.active_children()) - before
+
+
+READS_FOR_EVER = """
+import itertools, multiprocessing, sys
+from stgrpo.rules import FrameRule
+from stgrpo.video import read_ahead
+
+if __name__ == "__main__":
+    for number, _ in enumerate(read_ahead(itertools.repeat(sys.argv[1]), FrameRule(), 2)):
+        if number == 9:  # both have begun
+            print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+"""
+
+
+def test_an_interrupt_leaves_no_child(good: Path, tmp_path: Path):
+    """As Ctrl-C does it: the signal reaches the whole group."""
+    script = tmp_path / "reads.py"
+    script.write_text(READS_FOR_EVER, encoding="utf-8")
+    reading = subprocess.Popen(
+        [sys.executable, script, good],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert reading.stdout is not None
+    children = [int(pid) for pid in reading.stdout.readline().split()]
+    assert len(children) == 2
+    os.killpg(reading.pid, signal.SIGINT)
+    _, said = reading.communicate(timeout=30)
+    assert reading.returncode != 0
+    assert said.count("Traceback") == 1, "the children say nothing"
+    for pid in children:
+        assert not Path(f"/proc/{pid}").exists()

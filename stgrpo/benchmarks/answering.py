@@ -46,13 +46,17 @@ def answer_all(
         print(f"going on after {done} of {len(questions)} answers", flush=True)
     left = [[questions[i] for i in batch] for batch in passes[ends.index(done) :]]
     progress = Progress(len(questions), "question", done)
-    with progress, FrameReader() as reader, history.open("a", encoding="utf-8") as out:
-        with closing(_clips_of(left, reader, spec.frames)) as ready:
-            for batch, clips in zip(left, ready, strict=True):
-                for prediction in _answer(spec, policy, batch, clips):
-                    out.write(line(prediction))
-                out.flush()
-                progress.update(len(batch))
+    with (
+        progress,
+        FrameReader() as reader,
+        closing(_clips_of(left, reader, spec.frames)) as ready,
+        history.open("a", encoding="utf-8") as out,
+    ):
+        for batch, clips in zip(left, ready, strict=True):
+            for prediction in _answer(spec, policy, batch, clips):
+                out.write(line(prediction))
+            out.flush()
+            progress.update(len(batch))
     answered = zip((i for batch in passes for i in batch), read_records(history, Prediction), strict=True)
     return [prediction for _, prediction in sorted(answered, key=lambda pair: pair[0])]
 
