@@ -53,15 +53,37 @@ def parsed(words: list[str]) -> Namespace:
     return parser.parse_args(words[words.index("train") + 1 :])
 
 
-def test_the_job_runs_what_the_workflow_runs(clone, capsys):
-    assert main(["launch", "st-grpo", "--scale=smoke", "--dry-run"]) == 0
-    ours = parsed(shlex.split(capsys.readouterr().out))
-    words = ["snakemake", f"{CELL}/train.json", "-n", "-p", "--config", "scale=smoke"]
+@pytest.mark.parametrize(("scale", "cells"), [("smoke", ["st-grpo"]), ("demo", ["st-grpo", "st-grpo-1000"])])
+def test_the_job_runs_what_the_workflow_runs(clone, capsys, scale: str, cells: list[str]):
+    """At scale demo the second cell goes on from the end of the first."""
+    if scale == "demo":
+        (clone / "results" / "smoke").rename(clone / "results" / "demo")
+        write_json(clone / "results/demo/cells/st-grpo/seed0/train.json", {})
+    folder = f"results/{scale}/cells/{cells[-1]}/seed0"
+    words = ["snakemake", f"{folder}/train.json", "-n", "-p", "--config", f"scale={scale}"]
     said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    (command,) = re.findall(r"^ *(.*-m stgrpo train .*)$", said, re.MULTILINE)
-    theirs = parsed(shlex.split(command))
-    assert ours.minutes > 0, "the workflow tells it to jobs alone"
-    assert vars(ours) | {"minutes": None} == vars(theirs)
+    commands = re.findall(r"^ *(.*-m stgrpo train .*)$", said, re.MULTILINE)
+    planned = {str(theirs.out): theirs for theirs in (parsed(shlex.split(command)) for command in commands)}
+    assert set(planned) == {f"results/{scale}/cells/{cell}/seed0" for cell in cells}
+    for cell, theirs in zip(cells, planned.values(), strict=True):
+        capsys.readouterr()
+        assert main(["launch", cell, f"--scale={scale}", "--dry-run"]) == 0
+        ours = parsed(shlex.split(capsys.readouterr().out))
+        assert ours.minutes > 0, "the workflow tells it to jobs alone"
+        assert vars(ours) | {"minutes": None} == vars(theirs)
+    keep = [theirs.keep for theirs in planned.values()]
+    stems = [theirs.stem and str(theirs.stem) for theirs in planned.values()]
+    if scale == "demo":
+        assert (keep, stems) == ([True, False], [None, "results/demo/cells/st-grpo/seed0/train.json"])
+    else:
+        assert (keep, stems) == ([False], [None])
+
+
+def test_what_a_training_goes_on_from_is_made_first(clone, capsys):
+    (clone / "results" / "smoke").rename(clone / "results" / "demo")
+    missing = "results/demo/cells/st-grpo/seed0/train.json"
+    assert main(["launch", "st-grpo-1000", "--dry-run"]) == 2
+    assert capsys.readouterr().err == f"launch: {missing}: not there; make it first: snakemake {missing}\n"
 
 
 REFUSED = [

@@ -9,6 +9,7 @@ from support import ROOT, experiment
 
 from stgrpo.__main__ import main
 from stgrpo.errors import UserError
+from stgrpo.files import read_json, write_json
 from stgrpo.loading import load_experiment
 from stgrpo.records import Graded, Group, Rollout, SetAside
 from stgrpo.report.costs import costs
@@ -177,6 +178,18 @@ def test_costs_add_up_over_seeds_and_leave_out_what_was_not_measured(tmp_path: P
     assert (found["base"].training, found["base"].evaluation, found["base"].attempts) == (None, None, 0)
     assert (found["all"].training, found["all"].evaluation) == (37.5, pytest.approx(1.2))
     assert (found["all"].attempts, found["all"].gpu) == (6, 0.0)
+
+
+def test_steps_that_were_taken_over_are_named_and_the_time_is_the_jobs_own(tmp_path: Path):
+    """By `results_folder`: three steps; of a job that went on from the second, Snakemake measured its own time."""
+    spec = write_results(experiment("smoke"), tmp_path / "smoke", ["text"])
+    made = tmp_path / "smoke" / "cells" / "grpo" / "seed0" / "train.json"
+    told = read_json(made)
+    told["provenance"]["continued"] = {"from": "results/smoke/cells/x/seed0/train.json", "step": 2}
+    write_json(made, told)
+    found = {cost.cell: cost for cost in costs(read_results(spec, tmp_path / "smoke"))}
+    assert (found["grpo"].steps, found["grpo"].taken, found["grpo"].training) == (3, 2, 12.5)
+    assert [found[cell].taken for cell in ("base", "st-grpo", "all")] == [0, 0, 0]
 
 
 def test_failures_are_counted_over_all_runs(tmp_path: Path):
