@@ -46,13 +46,17 @@ def answer_all(
         print(f"going on after {done} of {len(questions)} answers", flush=True)
     left = [[questions[i] for i in batch] for batch in passes[ends.index(done) :]]
     progress = Progress(len(questions), "question", done)
-    with progress, FrameReader() as reader, history.open("a", encoding="utf-8") as out:
-        with closing(_clips_of(left, reader, spec.frames)) as ready:
-            for batch, clips in zip(left, ready, strict=True):
-                for prediction in _answer(spec, policy, batch, clips):
-                    out.write(line(prediction))
-                out.flush()
-                progress.update(len(batch))
+    with (
+        progress,
+        FrameReader() as reader,
+        history.open("a", encoding="utf-8") as out,
+        closing(_clips_of(left, reader, spec.frames)) as ready,
+    ):
+        for batch, clips in zip(left, ready, strict=True):
+            for prediction in _answer(spec, policy, batch, clips):
+                out.write(line(prediction))
+            out.flush()
+            progress.update(len(batch))
     answered = zip((i for batch in passes for i in batch), read_records(history, Prediction), strict=True)
     return [prediction for _, prediction in sorted(answered, key=lambda pair: pair[0])]
 
@@ -60,13 +64,16 @@ def answer_all(
 def in_passes(questions: Sequence[Asked], rows: int) -> list[list[int]]:
     """Numbers of the questions that are asked together: whole videos, as many as fit into `rows` questions.
 
-    Only a video with more questions than that is cut.
+    Only a video with more questions than that is cut. Questions of like length stand together, because a pass takes as
+    much room for each as for its longest; a clip takes about as many tokens as any other, frames being of one area.
+    The longest come first: if memory does not suffice for them, that shows at once.
     """
     about: dict[str, list[int]] = {}
     for number, (_, question) in enumerate(questions):
         about.setdefault(question.video, []).append(number)
+    longest = sorted(about.values(), key=lambda numbers: max(_length(questions[i]) for i in numbers), reverse=True)
     passes: list[list[int]] = []
-    for numbers in about.values():
+    for numbers in longest:
         for start in range(0, len(numbers), rows):
             part = numbers[start : start + rows]
             if passes and len(passes[-1]) + len(part) <= rows:
@@ -74,6 +81,11 @@ def in_passes(questions: Sequence[Asked], rows: int) -> list[list[int]]:
             else:
                 passes.append(part)
     return passes
+
+
+def _length(asked: Asked) -> int:
+    _, question = asked
+    return len(question.text) + sum(map(len, question.options))
 
 
 def _clips_of(
