@@ -49,8 +49,8 @@ def answer_all(
     with (
         progress,
         FrameReader() as reader,
-        history.open("a", encoding="utf-8") as out,
         closing(_clips_of(left, reader, spec.frames)) as ready,
+        history.open("a", encoding="utf-8") as out,
     ):
         for batch, clips in zip(left, ready, strict=True):
             for prediction in _answer(spec, policy, batch, clips):

@@ -161,6 +161,7 @@ class STGRPOTrainer(GRPOTrainer):
         self._texts: list[str] = []
         self._components = torch.empty(0)
         self._clips: list[Clip] = []
+        self._cores: dict[Any, Any] = {}
         super().__init__(
             model=policy.model,
             reward_funcs=[_reward(name) for name in COMPONENTS],
@@ -203,8 +204,10 @@ class STGRPOTrainer(GRPOTrainer):
         return joint_advantages(rewards, scale=_LOSSES[self.spec.algorithm][1] == "group").flatten()
 
     def _core(self, model: Any) -> Any:
-        """The model without what accelerate and LoRA wrap around it."""
-        return bare(self.accelerator.unwrap_model(model))
+        """The model without what accelerate and LoRA wrap around it; to find it, accelerate looks at every module."""
+        if model not in self._cores:
+            self._cores[model] = bare(self.accelerator.unwrap_model(model))
+        return self._cores[model]
 
     def _autocast(self, reuse: bool = False) -> Any:
         """Products in bf16 where the spec wants that; the weights stay in float32.
