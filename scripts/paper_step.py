@@ -25,12 +25,11 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from random_policy import SIZES, make_weights
 
 from stgrpo.demo import world
-from stgrpo.demo.policy import make_tokenizer
 from stgrpo.loading import read_experiment
-from stgrpo.planning.dimensions import KNOWN, Dimensions
+from stgrpo.planning.dimensions import Dimensions
 from stgrpo.planning.memory import Engine, Load, Memory, plan_training
 from stgrpo.prompts import LETTERS, lettered
 from stgrpo.records import Question
@@ -41,12 +40,6 @@ from stgrpo.rl.trainer import STGRPOTrainer
 from stgrpo.specs import TrainSpec, train_spec
 
 WIDE, HIGH = 640, 360  # pixels of a video
-SIZES = {
-    "tiny": Dimensions(128, 2, 4, 2, 256, 4096, True, 64, 2, 128),
-    "3b": KNOWN["Qwen/Qwen2.5-VL-3B-Instruct"],
-    "7b": KNOWN["Qwen/Qwen2.5-VL-7B-Instruct"],
-}
-VISION_HEAD = {"tiny": 32, "3b": 80, "7b": 80}  # width of one of the tower's heads
 
 
 class Meter:
@@ -113,7 +106,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.work) as folder:
         work = Path(folder)
         videos = sorted(args.videos.glob("*.mp4")) if args.videos else list(_render(work))
-        print(f"{args.size}: {_make_weights(args.size, work / 'policy') / 1e9:.3f} billion parameters", flush=True)
+        print(f"{args.size}: {make_weights(args.size, work / 'policy') / 1e9:.3f} billion parameters", flush=True)
         for cell in args.cells:
             spec = train_spec(read_experiment("paper"), cell, 0)
             training = spec.training.model_copy(update={"max_tokens": args.max_tokens})
@@ -178,57 +171,6 @@ def _report(
         reserved, whole = torch.cuda.max_memory_reserved() / 2**30, plan.peak / 2**30
         print(f"reserved at most {reserved:.1f} GiB, planned with the allowance {whole:.1f} GiB", flush=True)
         torch.cuda.empty_cache()
-
-
-def _make_weights(size: str, folder: Path) -> int:
-    """Random weights on disk in bf16, as the Hub has them, with a tokenizer; returns their number."""
-    tokenizer = make_tokenizer()
-    token = tokenizer.get_vocab()
-    given = SIZES[size]
-    half, depth = given.hidden // given.heads // 2, given.vision_layers
-    config = Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": given.vocabulary,
-            "hidden_size": given.hidden,
-            "intermediate_size": given.intermediate,
-            "num_hidden_layers": given.layers,
-            "num_attention_heads": given.heads,
-            "num_key_value_heads": given.kv_heads,
-            "max_position_embeddings": 128000,
-            "bos_token_id": token["<|endoftext|>"],
-            "eos_token_id": token["<|im_end|>"],
-            "pad_token_id": token["<|endoftext|>"],
-            "tie_word_embeddings": given.tied,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 1e6,
-                "mrope_section": [half // 4, half // 8 * 3, half // 8 * 3],
-            },
-        },
-        vision_config={
-            "depth": depth,
-            "hidden_size": given.vision_hidden,
-            "intermediate_size": given.vision_intermediate,
-            "num_heads": given.vision_hidden // VISION_HEAD[size],
-            "out_hidden_size": given.hidden,
-            "fullatt_block_indexes": [depth // 4 * (i + 1) - 1 for i in range(4)] if depth >= 4 else [1],
-            "window_size": 112,
-            "tokens_per_second": 2,
-        },
-        image_token_id=token["<|image_pad|>"],
-        video_token_id=token["<|video_pad|>"],
-        vision_start_token_id=token["<|vision_start|>"],
-        vision_end_token_id=token["<|vision_end|>"],
-        tie_word_embeddings=given.tied,
-        dtype="bfloat16",
-    )
-    torch.manual_seed(0)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=torch.bfloat16)
-    model.generation_config.eos_token_id = token["<|im_end|>"]
-    model.save_pretrained(folder, max_shard_size="4GB")
-    tokenizer.save_pretrained(folder)
-    return sum(p.numel() for p in model.parameters())
 
 
 def _render(folder: Path) -> Iterator[Path]:

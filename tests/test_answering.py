@@ -1,5 +1,6 @@
 """An evaluation that was interrupted is the one that was not, pass by pass."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from conftest import OWN_SIZE
 
 from stgrpo.benchmarks import answering
+from stgrpo.errors import VideoError
 from stgrpo.policy.model import load_policy
 from stgrpo.records import Question
 from stgrpo.specs import EvalSpec
@@ -41,8 +43,39 @@ def test_it_goes_on_after_its_last_whole_pass(
     assert cut.read_bytes() == whole.read_bytes()
 
 
-def about(*videos: str) -> list[tuple[str, Question]]:
-    return [("videomme", Question(f"q{i}", video, "", (), "", "A", "")) for i, video in enumerate(videos)]
+@pytest.mark.parametrize("rows", [3, 5, 64])
+def test_it_goes_on_with_passes_of_another_size(
+    tmp_path: Path, policy_path: Path, questions: list[Question], rows: int
+):
+    """Which is what one sets after memory did not suffice."""
+    spec = EvalSpec(policy="random", prompt="{question}", max_tokens=6, frames=OWN_SIZE, benchmarks={})
+    policy, cut = load_policy(policy_path), tmp_path / "cut.jsonl"
+    asked = [("mmvu", replace(q, id=f"{q.id}/{i}", text=f"{q.text} {i}")) for i in range(4) for q in questions[:3]]
+    expected = answering.answer_all(spec, policy, asked, tmp_path / "whole.jsonl", ROWS)
+    cut.write_text("".join((tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)[:9]))
+    assert answering.answer_all(spec, policy, asked, cut, rows) == expected
+
+
+def test_a_broken_video_stops_it_after_the_passes_before(tmp_path: Path, policy_path: Path, questions: list[Question]):
+    spec = EvalSpec(policy="random", prompt="{question}", max_tokens=3, frames=OWN_SIZE, benchmarks={})
+    policy, history, video = load_policy(policy_path), tmp_path / "history.jsonl", tmp_path / "broken.mp4"
+    asked = [("mmvu", replace(q, text="What is it?", options=())) for q in questions]
+    expected = answering.answer_all(spec, policy, asked, tmp_path / "whole.jsonl", ROWS)
+    asked[7] = ("mmvu", replace(asked[7][1], video=str(video)))
+    video.write_bytes(b"no video")
+    with pytest.raises(VideoError, match=r"broken\.mp4: does not decode"):
+        answering.answer_all(spec, policy, asked, history, ROWS)
+    assert len(history.read_text().splitlines()) == ROWS
+    shutil.copy(questions[7].video, video)
+    assert answering.answer_all(spec, policy, asked, history, ROWS) == expected
+
+
+def about(*videos: str, longest: str = "") -> list[tuple[str, Question]]:
+    """A question about each, whose text is long for the videos that are named last."""
+    return [
+        ("videomme", Question(f"q{i}", video, "long " * (video in longest), ("A. x",), "", "A", ""))
+        for i, video in enumerate(videos)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +90,12 @@ def about(*videos: str) -> list[tuple[str, Question]]:
 )
 def test_a_video_s_questions_stand_in_one_pass(videos: str, passes: list[list[int]]):
     assert answering.in_passes(about(*videos), 4) == passes
+
+
+def test_questions_of_like_length_stand_together_the_longest_first():
+    assert answering.in_passes(about(*"abcabcd", longest="bd"), 3) == [[1, 4, 6], [0, 3], [2, 5]]
+    by_its_longest = [*about("a", "b"), ("mmvu", Question("q2", "b", "long", ("A. x", "B. y"), "", "A", ""))]
+    assert answering.in_passes(by_its_longest, 2) == [[1, 2], [0]]
 
 
 def test_answers_come_in_the_questions_order_and_are_those_of_each_alone(

@@ -64,13 +64,16 @@ def answer_all(
 def in_passes(questions: Sequence[Asked], rows: int) -> list[list[int]]:
     """Numbers of the questions that are asked together: whole videos, as many as fit into `rows` questions.
 
-    Only a video with more questions than that is cut.
+    Only a video with more questions than that is cut. Questions of like length stand together, because a pass takes as
+    much room for each as for its longest; a clip takes about as many tokens as any other, frames being of one area.
+    The longest come first: if memory does not suffice for them, that shows at once.
     """
     about: dict[str, list[int]] = {}
     for number, (_, question) in enumerate(questions):
         about.setdefault(question.video, []).append(number)
+    longest = sorted(about.values(), key=lambda numbers: max(_length(questions[i]) for i in numbers), reverse=True)
     passes: list[list[int]] = []
-    for numbers in about.values():
+    for numbers in longest:
         for start in range(0, len(numbers), rows):
             part = numbers[start : start + rows]
             if passes and len(passes[-1]) + len(part) <= rows:
@@ -78,6 +81,11 @@ def in_passes(questions: Sequence[Asked], rows: int) -> list[list[int]]:
             else:
                 passes.append(part)
     return passes
+
+
+def _length(asked: Asked) -> int:
+    _, question = asked
+    return len(question.text) + sum(map(len, question.options))
 
 
 def _clips_of(
