@@ -1,13 +1,17 @@
 """Real steps at the dimensions of Qwen2.5-VL, random weights, one GPU: seconds by phase, and memory beside its plan.
 
-Usage: python scripts/paper_step.py 3b [CELL ...] [--steps 2] [--micro-rows 4] [--max-tokens 768] [--work FOLDER]
+Usage: python scripts/paper_step.py 3b [CELL ...] [--flows ours stock] [--steps 2] [--micro-rows 4] [--max-tokens 768]
+       [--work FOLDER]
 
 Every cell (default: grpo st-grpo) is trained at scale paper's own values: 4 questions x 8 answers a step on real mp4
 files, 16 frames of 420 x 224, float32 weights, products in bf16, gradient checkpointing, and a reference model. Random
 weights never end an answer, so all of them have `--max-tokens` tokens: the most that a step can cost. They earn nothing
 either, so the format's reward is drawn by lot: without it every gradient would be zero. No checkpoint is written.
+`--flows stock` trains by TRL's flow with the video made to work (scripts/stock_flow.py) instead; with both, one after
+the other. Utilisation is of the training pass: multiplications and additions of the tokens that the flow goes over, one
+forward and one backward pass, whatever checkpointing repeats, by the device's peak.
 The plan is that of `stgrpo plan` (stgrpo/planning/memory.py) for these prompts, without its allowance for what is not
-a tensor. Without a GPU the size `tiny` shows that the script works.
+a tensor, and for our flow. Without a GPU the size `tiny` shows that the script works.
 """
 
 import argparse
@@ -25,7 +29,9 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from products import Shown, once, row_by_row
 from random_policy import SIZES, make_weights
+from stock_flow import StockTrainer, flow_of_train
 
 from stgrpo.demo import world
 from stgrpo.loading import read_experiment
@@ -40,6 +46,7 @@ from stgrpo.rl.trainer import STGRPOTrainer
 from stgrpo.specs import TrainSpec, train_spec
 
 WIDE, HIGH = 640, 360  # pixels of a video
+_PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # dense bf16 operations a second, by a part of the name
 
 
 class Meter:
@@ -49,6 +56,7 @@ class Meter:
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.peak: dict[str, int] = defaultdict(int)
         self.prompt = self.patches = self.clips = self.trained = 0
+        self.shown: list[list[Shown]] = []  # the rows of every step
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -83,6 +91,7 @@ class Meter:
         self.prompt = max(self.prompt, *(len(row.prompt) for row in rows))
         self.patches = max(self.patches, *(len(row.clip.pixels) for row in rows))
         self.clips = max(self.clips, len({id(row.clip) for row in rows}))
+        self.shown.append([Shown(row.clip, len(row.prompt), len(row.clip.pixels)) for row in rows])
 
     def plan(self, model: Dimensions, spec: TrainSpec, micro_rows: int) -> Memory:
         """What the arithmetic says of these batches."""
@@ -97,6 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("size", choices=SIZES)
     parser.add_argument("cells", nargs="*", default=["grpo", "st-grpo"])
+    parser.add_argument("--flows", nargs="+", choices=("ours", "stock"), default=["ours"])
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--micro-rows", type=int, default=4)
     parser.add_argument("--max-tokens", type=int, default=768)
@@ -111,38 +121,42 @@ def main() -> None:
             spec = train_spec(read_experiment("paper"), cell, 0)
             training = spec.training.model_copy(update={"max_tokens": args.max_tokens})
             spec = spec.model_copy(update={"steps": args.steps, "training": training})
-            meter, rows = _train(spec, args.micro_rows, work, videos)
-            plan = meter.plan(Dimensions.read(work / "policy" / "config.json"), spec, args.micro_rows)
-            _report(cell, spec, args.micro_rows, meter, plan, rows)
+            model = Dimensions.read(work / "policy" / "config.json")
+            for flow in args.flows:
+                meter, rows = _train(flow, spec, args.micro_rows, work, videos)
+                _report(f"{cell}, {flow}", spec, args.micro_rows, meter, meter.plan(model, spec, args.micro_rows), rows)
+                _speed(flow, spec, args.micro_rows, model, meter)
 
 
-def _train(spec: TrainSpec, micro_rows: int, work: Path, videos: list[Path]) -> tuple[Meter, list[dict[str, Any]]]:
+def _train(
+    flow: str, spec: TrainSpec, micro_rows: int, work: Path, videos: list[Path]
+) -> tuple[Meter, list[dict[str, Any]]]:
     """The measurements and the lines of metrics."""
     meter = Meter()
+    kind: Any = STGRPOTrainer if flow == "ours" else StockTrainer
     phases = {
         (Rollouts, "rows"): lambda: "frames, variants, prompts",
-        (STGRPOTrainer, "answer"): lambda: "answers",
-        (STGRPOTrainer, "_get_per_token_logps_and_entropies"): lambda: (
-            "forward" if torch.is_grad_enabled() else "reference"
-        ),
+        (kind, "answer"): lambda: "answers",
+        (kind, "_get_per_token_logps_and_entropies"): lambda: "forward" if torch.is_grad_enabled() else "reference",
         (Accelerator, "backward"): lambda: "backward",
         (torch.optim.AdamW, "step"): lambda: "optimizer",
     }
-    stock = {(owner, method): getattr(owner, method) for owner, method in phases}
-    stock[STGRPOTrainer, "_save_checkpoint"] = STGRPOTrainer._save_checkpoint
+    unmeasured = {(owner, method): getattr(owner, method) for owner, method in phases}
+    unmeasured[STGRPOTrainer, "_save_checkpoint"] = STGRPOTrainer._save_checkpoint
     for (owner, method), name in phases.items():
         meter.measured(owner, method, name)
     setattr(STGRPOTrainer, "_save_checkpoint", lambda *_: None)  # noqa: B010
     lot = np.random.default_rng(0)
-    COMPONENTS["format"] = lambda *_: float(lot.integers(2))
+    COMPONENTS["format"] = lambda question, text: float(lot.integers(2))
     questions = list(_questions(videos, spec.steps * spec.questions_per_step))
     scores = {q.id: np.random.default_rng(i).random(16).tolist() for i, q in enumerate(questions)}
     state = work / "state"
     state.mkdir()
     try:
-        train(spec, Runtime(micro_rows, spec.steps), work / "policy", questions, scores, state)
+        with flow_of_train(flow):
+            train(spec, Runtime(micro_rows, spec.steps), work / "policy", questions, scores, state)
     finally:
-        for (owner, method), original in stock.items():
+        for (owner, method), original in unmeasured.items():
             setattr(owner, method, original)
     rows = [json.loads(line) for line in (state / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     shutil.rmtree(state)
@@ -171,6 +185,25 @@ def _report(
         reserved, whole = torch.cuda.max_memory_reserved() / 2**30, plan.peak / 2**30
         print(f"reserved at most {reserved:.1f} GiB, planned with the allowance {whole:.1f} GiB", flush=True)
         torch.cuda.empty_cache()
+
+
+def _speed(flow: str, spec: TrainSpec, micro_rows: int, model: Dimensions, meter: Meter) -> None:
+    """Tokens a second and utilisation, of the last step."""
+    answer, rows = spec.training.max_tokens, meter.shown[-1]
+    spent = {name: sum(seconds[-(len(seconds) // spec.steps) :]) for name, seconds in meter.seconds.items()}
+    goes_over = once if flow == "ours" else row_by_row
+    passes = [goes_over(rows[i : i + micro_rows], answer) for i in range(0, len(rows), micro_rows)]
+    training = spent["forward"] + spent["backward"]
+    operations = 6 * sum(work.language(model) + work.tower(model) for work in passes)
+    print(
+        f"last step: {len(rows) * answer / sum(spent.values()):.0f} tokens of answers a second, "
+        f"{len(rows) * answer / spent['answers']:.0f} while they are sampled; the training pass goes over "
+        f"{sum(work.tokens for work in passes)} tokens, {operations / training / 1e12:.3g} T operations a second",
+        end="",
+    )
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    peak = next((peak for part, peak in _PEAK.items() if part in name), None)
+    print(f", {operations / training / peak:.0%} of its peak" if peak else "", flush=True)
 
 
 def _render(folder: Path) -> Iterator[Path]:

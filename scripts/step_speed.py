@@ -4,16 +4,13 @@ Usage: python scripts/step_speed.py [--groups 2x4 1x8 4x2] [--prompt 221] [--ans
 
 One question, M x G rows in one pass, every answer of full length, the same tokens in all flows; one process and one
 thread, the flows in turn, medians of CPU seconds. `stock` is scripts/stock_flow.py; `plain` and `prefix` are ours, by
-what its passes share. Of two steps the second is
-measured; answers, log-probabilities and gradients of the first are compared. Peak memory is that of both steps in a
-process of their own.
+what its passes share. Of two steps the second is measured; answers, log-probabilities and gradients of the first are
+compared. Peak memory is that of both steps in a process of their own.
 
 The bound is the stock flow's time for what must be computed once. Its passes are cut into the vision tower and the
-rest. Of the tower's time the share M / (M G) is needed, since M clips are distinct; of the rest, the share of products:
-the prompt but for its last token once a variant, then that token and the answer but for its last token once a row, and
-the last projection where an answer's tokens are predicted, attention counted by pairs of a token and one that it sees.
-Tokens one by one, sampling and the optimizer are needed as they are, and so is whatever the rest is. Where our tower is
-quicker than stock's, its time stands in the bound.
+rest. Of the tower's time the share M / (M G) is needed, since M clips are distinct; of the rest, the share of products
+that are left when everything shared is computed once (scripts/products.py). Tokens one by one, sampling, the optimizer
+and what is none of these are needed as they are. Where our tower is quicker than stock's, its time stands in the bound.
 """
 
 import argparse
@@ -29,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from products import Shown, once, row_by_row
 from random_policy import make_weights
 from step_meter import PHASES, Meter, peak_memory
 from stock_flow import FLOWS, load, make_trainer
@@ -81,24 +79,10 @@ class Setting:
 
     def needed(self, model: Dimensions, phase: str) -> float:
         """Share of the language model's products in a pass of the stock flow that must be computed."""
-        new = 1 if phase == "prefill" else self.answer  # tokens that are a row's own
-        whole = self.prompt if phase == "prefill" else self.prompt + self.answer  # tokens of a row in the stock flow
-        shared = self.prompt - 1
-        once = self.variants * shared + self.rows * new
-        pairs = self.variants * _triangle(shared) + self.rows * (new * shared + _triangle(new))
-        scored = 1 if phase == "prefill" else whole
-        return _products(model, once, pairs, self.rows * new) / _products(
-            model, self.rows * whole, self.rows * _triangle(whole), self.rows * scored
-        )
-
-
-def _triangle(n: int) -> int:
-    return n * (n + 1) // 2
-
-
-def _products(model: Dimensions, tokens: int, pairs: int, scored: int) -> int:
-    """Multiplications of a forward pass; a backward pass has twice as many, whatever the shares are."""
-    return tokens * model.layers * model.layer + 2 * pairs * model.layers * model.hidden + scored * model.embedding
+        clips = [object() for _ in range(self.variants)]
+        rows = [Shown(clip, self.prompt, 0) for clip in clips for _ in range(self.generations)]
+        answer = 0 if phase == "prefill" else self.answer
+        return once(rows, answer).language(model) / row_by_row(rows, answer).language(model)
 
 
 class FixedRows:

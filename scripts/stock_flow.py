@@ -7,7 +7,9 @@ The model is transformers' as it is. All else is the trainer's: rows, rewards, l
 are sampled with keys here too, so that the flows answer alike and the same work is measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -50,6 +52,23 @@ def load(flow: str, folder: Path) -> Policy:
     kind: Any = Qwen2_5_VLForConditionalGeneration
     model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
     return Policy(model.to("cuda" if torch.cuda.is_available() else "cpu"), AutoTokenizer.from_pretrained(folder))
+
+
+@contextmanager
+def flow_of_train(flow: str) -> Iterator[None]:
+    """Let `stgrpo.rl.train` train by the stock flow, or leave it as it is."""
+    if flow != "stock":
+        yield
+        return
+
+    def trainer(spec: TrainSpec, policy: Policy, rollouts: Rollouts, config: Any, _: str) -> StockTrainer:
+        return StockTrainer(spec, policy, rollouts, config)
+
+    with (
+        patch("stgrpo.rl.train.load_policy", partial(load, flow)),
+        patch("stgrpo.rl.train.STGRPOTrainer", trainer),
+    ):
+        yield
 
 
 class StockTrainer(STGRPOTrainer):
