@@ -319,7 +319,7 @@ class Experiment(Frozen):
 
     def is_stem(self, name: str) -> bool:
         """Whether the training of a known cell goes on from the last step of this one."""
-        return name in _stems(self).values()
+        return name in _used_stems(self)
 
     @property
     def trainable(self) -> dict[str, Cell]:
@@ -359,3 +359,8 @@ def _stems(experiment: Experiment) -> dict[str, str]:
             shorter = trained[parent].model_copy(update={"steps": cell.steps, "parent": cell.parent})
             found |= {name: parent} if shorter == cell else {}
     return found
+
+
+@cache
+def _used_stems(experiment: Experiment) -> frozenset[str]:
+    return frozenset(_stems(experiment).values())

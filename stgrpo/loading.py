@@ -3,6 +3,7 @@
 All errors are reported at once, each with where, what and what would be right.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import NoneType
@@ -129,8 +130,7 @@ def _baselines(where: str, table: Table) -> Iterator[str]:
 
 def _twice(where: str, names: Iterable[str]) -> Iterator[str]:
     """One line for all names that stand more than once."""
-    listed = list(names)
-    if repeated := sorted({name for name in listed if listed.count(name) > 1}):
+    if repeated := sorted(name for name, times in Counter(names).items() if times > 1):
         yield f"{where}: {', '.join(repeated)} stands twice; once is enough"
 
 

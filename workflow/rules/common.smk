@@ -56,6 +56,9 @@ except UserError as error:
 
 HUB = f"resources/{EXPERIMENT.scale}/hub"  # params know no path variables
 TRAINED = EXPERIMENT.trainable
+# Not a list of all cells: Snakemake reads patterns through for every job, which takes long where there are a thousand.
+# A name that is none is refused above.
+CELL = "[a-z0-9-]+"
 DEPLOYMENT = workflow.deployment_settings
 IN_IMAGE = DeploymentMethod.APPTAINER in DEPLOYMENT.deployment_method
 
@@ -87,6 +90,12 @@ def refuse_what_cannot_run():
 def one_of(names):
     """The pattern of a wildcard that takes these values only; without any it takes none."""
     return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+def trained_cell():
+    """The pattern of a cell that is trained, told by those that are not: they are few."""
+    others = [cell for cell in EXPERIMENT.active.known_cells if cell not in TRAINED]
+    return f"(?!(?:{one_of(others)})/){CELL}"
 
 
 def need(rule, what):

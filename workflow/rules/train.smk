@@ -22,7 +22,7 @@ rule train:
     benchmark:
         "results/<scale>/cells/{cell}/seed{seed}/timing/train.tsv"
     wildcard_constraints:
-        cell=one_of(TRAINED),
+        cell=trained_cell(),
     # With Apptainer its launcher enters the image by itself: the next slice of time is asked for from outside of it.
     container:
         None if IN_IMAGE else EXPERIMENT.container
