@@ -4,8 +4,8 @@ The same questions about the same videos, with the same random weights, are answ
 
     ours: `stgrpo evaluate`, which decodes, encodes and reads a video once for all its questions;
     plain: transformers' own batched `generate`, a row a question, each with its own video;
-    lmms-eval: its Hugging Face backend for Qwen2.5-VL, if PYTHON is given, that of an environment with lmms-eval 0.7.3,
-        qwen-vl-utils, decord, and the project's torch and transformers.
+    lmms-eval: its Hugging Face backend for Qwen2.5-VL, if PYTHON is given, that of an environment apart, made by
+        pip install lmms-eval==0.7.3 torch==2.13.0 torchvision==0.28.0 transformers==5.17.0 decord==0.6.0
 
 Each in a fresh process on one thread, in turn. CPU seconds and memory are counted from the moment that the weights are
 loaded; "models" is without decoding. Status 1 if two of them answer a question differently, unless the two tokens where
@@ -92,10 +92,8 @@ def ask(folder: Path, setting: Setting, a_video: int) -> None:
 
 def measure(command: Sequence[str], folder: Path) -> Result:
     """Answer the folder's questions."""
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "DECORD_NUM_THREADS")}
-    done = subprocess.run(
-        [*command, folder], cwd=HERE, env=os.environ | threads, capture_output=True, text=True, check=False
-    )
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, folder], cwd=HERE, env=one_thread, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
     return json.loads(done.stdout)

@@ -49,7 +49,7 @@ def ours(folder: Path, job: dict[str, Any]) -> Answer:
 
     def answer() -> tuple[list[str], float]:
         with tempfile.TemporaryDirectory() as state:
-            found = answer_all(spec, policy, asked, Path(state) / "history.jsonl", job["rows"])
+            found = answer_all(spec, policy, asked, Path(state) / "history.jsonl", job["rows"], 1)
         return [prediction.text for prediction in found], _cpu(resource.RUSAGE_CHILDREN)
 
     return answer

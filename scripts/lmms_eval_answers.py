@@ -3,9 +3,9 @@
 Usage: PYTHON scripts/lmms_eval_answers.py FOLDER, a work folder as `evaluation_ways.py` describes it; the result is
 printed as described there, too.
 
-Nothing of the project is imported here. Four things are set that lmms-eval leaves alone or sets otherwise, and that
-would make other answers: weights in float32 (it takes bfloat16), the device, the time between frames,
-and no upscaling of small frames.
+Nothing of the project is imported here. Three things are set that lmms-eval leaves alone or sets otherwise, and that
+would make other answers: weights in float32 (it takes bfloat16), the time between frames, and no upscaling of small
+frames.
 """
 
 import contextlib
@@ -41,11 +41,11 @@ def load(policy: Path, job: dict[str, Any]) -> Any:
     backend._model.float()
     generate = backend.model.generate
 
-    def timed(**inputs: Any) -> Any:
-        inputs["second_per_grid_ts"] = [1.0] * len(inputs["video_grid_thw"])  # two frames of a rate of 2 a second
+    def told(**inputs: Any) -> Any:
+        inputs["second_per_grid_ts"] = [1.0] * len(inputs["video_grid_thw"])  # two frames at 2 a second
         return generate(**inputs)
 
-    backend.model.generate = timed
+    backend.model.generate = told
     backend.task_dict = {"questions": {"all": job["questions"]}}
     return backend
 

@@ -28,7 +28,7 @@ def test_it_goes_on_after_its_last_whole_pass(
     policy, stock, sizes = load_policy(policy_path), answering._answer, []
     pairs = [("videomme", question) for question in questions]
     whole = tmp_path / "whole.jsonl"
-    expected = answering.answer_all(spec, policy, pairs, whole, ROWS)
+    expected = answering.answer_all(spec, policy, pairs, whole, ROWS, decoders=1)
 
     def noted(spec, policy, batch, clips):
         sizes.append(len(batch))
@@ -38,7 +38,7 @@ def test_it_goes_on_after_its_last_whole_pass(
     cut = tmp_path / "cut.jsonl"
     half = '{"benchmark": "vid' if kept < len(questions) else ""
     cut.write_text("".join(whole.read_text().splitlines(keepends=True)[:kept]) + half)
-    assert answering.answer_all(spec, policy, pairs, cut, ROWS) == expected
+    assert answering.answer_all(spec, policy, pairs, cut, ROWS, decoders=1) == expected
     assert sizes == asked
     assert cut.read_bytes() == whole.read_bytes()
 
@@ -51,23 +51,23 @@ def test_it_goes_on_with_passes_of_another_size(
     spec = EvalSpec(policy="random", prompt="{question}", max_tokens=6, frames=OWN_SIZE, benchmarks={})
     policy, cut = load_policy(policy_path), tmp_path / "cut.jsonl"
     asked = [("mmvu", replace(q, id=f"{q.id}/{i}", text=f"{q.text} {i}")) for i in range(4) for q in questions[:3]]
-    expected = answering.answer_all(spec, policy, asked, tmp_path / "whole.jsonl", ROWS)
+    expected = answering.answer_all(spec, policy, asked, tmp_path / "whole.jsonl", ROWS, decoders=1)
     cut.write_text("".join((tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)[:9]))
-    assert answering.answer_all(spec, policy, asked, cut, rows) == expected
+    assert answering.answer_all(spec, policy, asked, cut, rows, decoders=1) == expected
 
 
 def test_a_broken_video_stops_it_after_the_passes_before(tmp_path: Path, policy_path: Path, questions: list[Question]):
     spec = EvalSpec(policy="random", prompt="{question}", max_tokens=3, frames=OWN_SIZE, benchmarks={})
     policy, history, video = load_policy(policy_path), tmp_path / "history.jsonl", tmp_path / "broken.mp4"
     asked = [("mmvu", replace(q, text="What is it?", options=())) for q in questions]
-    expected = answering.answer_all(spec, policy, asked, tmp_path / "whole.jsonl", ROWS)
+    expected = answering.answer_all(spec, policy, asked, tmp_path / "whole.jsonl", ROWS, decoders=1)
     asked[7] = ("mmvu", replace(asked[7][1], video=str(video)))
     video.write_bytes(b"no video")
     with pytest.raises(VideoError, match=r"broken\.mp4: does not decode"):
-        answering.answer_all(spec, policy, asked, history, ROWS)
+        answering.answer_all(spec, policy, asked, history, ROWS, decoders=1)
     assert len(history.read_text().splitlines()) == ROWS
     shutil.copy(questions[7].video, video)
-    assert answering.answer_all(spec, policy, asked, history, ROWS) == expected
+    assert answering.answer_all(spec, policy, asked, history, ROWS, decoders=1) == expected
 
 
 def about(*videos: str, longest: str = "") -> list[tuple[str, Question]]:
@@ -109,10 +109,10 @@ def test_answers_come_in_the_questions_order_and_are_those_of_each_alone(
         for i in range(3)
         for question in questions[:4]
     ]
-    together = answering.answer_all(spec, policy, asked, tmp_path / "together.jsonl", ROWS)
+    together = answering.answer_all(spec, policy, asked, tmp_path / "together.jsonl", ROWS, decoders=2)
     assert [prediction.question for prediction in together] == [question.id for _, question in asked]
     for number, pair in enumerate(asked):
-        (alone,) = answering.answer_all(spec, policy, [pair], tmp_path / f"{number}.jsonl", ROWS)
+        (alone,) = answering.answer_all(spec, policy, [pair], tmp_path / f"{number}.jsonl", ROWS, decoders=1)
         assert alone == together[number]
     assert len({prediction.text for prediction in together}) > 4
 
@@ -129,5 +129,5 @@ def test_a_video_is_encoded_once_for_all_its_questions(
         lambda pixels, grids: encoded.append(len(grids)) or stock(pixels, grids),
     )
     asked = [("mmvu", replace(q, id=f"{q.id}/{i}")) for i in range(3) for q in questions[:4]]
-    answering.answer_all(spec, policy, asked, tmp_path / "history.jsonl", 6)
+    answering.answer_all(spec, policy, asked, tmp_path / "history.jsonl", 6, decoders=1)
     assert encoded == [2, 2]

@@ -6,9 +6,12 @@ All questions about a video stand in one pass, so that it is decoded, encoded an
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import accumulate
+from itertools import accumulate, chain, islice
 from pathlib import Path
 
+import numpy as np
+
+from stgrpo.errors import VideoError
 from stgrpo.files import line, read_records
 from stgrpo.policy.clips import Clip, make_clip
 from stgrpo.policy.generate import generate
@@ -20,13 +23,13 @@ from stgrpo.records import Prediction, Question
 from stgrpo.rules import FrameRule
 from stgrpo.specs import EvalSpec
 from stgrpo.state import whole_lines
-from stgrpo.video import FrameReader
+from stgrpo.video import read_ahead
 
 Asked = tuple[str, Question]  # the benchmark, and one of its questions
 
 
 def answer_all(
-    spec: EvalSpec, policy: Policy, questions: Sequence[Asked], history: Path, rows: int
+    spec: EvalSpec, policy: Policy, questions: Sequence[Asked], history: Path, rows: int, decoders: int
 ) -> list[Prediction]:
     """One prediction a question, in their order.
 
@@ -36,6 +39,10 @@ def answer_all(
         questions: those of all benchmarks, in any order.
         history: grows by a pass at a time, in the order of the passes; what it holds already is not asked again.
         rows: questions in one pass, at most.
+        decoders: processes that decode, beside the one that answers.
+
+    Raises:
+        VideoError: a video does not decode.
     """
     passes = in_passes(questions, rows)
     ends = [0, *accumulate(map(len, passes))]
@@ -48,8 +55,7 @@ def answer_all(
     progress = Progress(len(questions), "question", done)
     with (
         progress,
-        FrameReader() as reader,
-        closing(_clips_of(left, reader, spec.frames)) as ready,
+        closing(_clips_of(left, spec.frames, decoders)) as ready,
         history.open("a", encoding="utf-8") as out,
     ):
         for batch, clips in zip(left, ready, strict=True):
@@ -88,21 +94,26 @@ def _length(asked: Asked) -> int:
     return len(question.text) + sum(map(len, question.options))
 
 
-def _clips_of(
-    batches: Sequence[Sequence[Asked]], reader: FrameReader, rule: FrameRule
-) -> Generator[Mapping[str, Clip]]:
+def _clips_of(batches: Sequence[Sequence[Asked]], rule: FrameRule, decoders: int) -> Generator[Mapping[str, Clip]]:
     """Every pass's clips by their video, those of the next one made while this one is answered."""
+    videos = [list(dict.fromkeys(question.video for _, question in batch)) for batch in batches]
+    frames = read_ahead(chain.from_iterable(videos), rule, decoders)
 
-    def make(batch: Sequence[Asked]) -> dict[str, Clip]:
-        videos = dict.fromkeys(question.video for _, question in batch)
-        return {video: make_clip(reader.read(video, rule)) for video in videos}
+    def make(names: Sequence[str]) -> dict[str, Clip]:
+        return {name: make_clip(_frames(found)) for name, found in zip(names, islice(frames, len(names)), strict=True)}
 
-    with ThreadPoolExecutor(1, "videos") as thread:  # one: the reader is no two threads'
-        coming = [thread.submit(make, batch) for batch in batches[:1]]
-        for following in range(1, len(batches) + 1):
+    with closing(frames), ThreadPoolExecutor(1, "clips") as thread:  # one: the frames come in order
+        coming = [thread.submit(make, names) for names in videos[:1]]
+        for following in range(1, len(videos) + 1):
             clips = coming.pop().result()
-            coming = [thread.submit(make, batch) for batch in batches[following : following + 1]]
+            coming = [thread.submit(make, names) for names in videos[following : following + 1]]
             yield clips
+
+
+def _frames(found: np.ndarray | VideoError) -> np.ndarray:
+    if isinstance(found, VideoError):
+        raise found
+    return found
 
 
 def _answer(spec: EvalSpec, policy: Policy, batch: Sequence[Asked], clips: Mapping[str, Clip]) -> Iterator[Prediction]:

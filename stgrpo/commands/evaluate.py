@@ -43,7 +43,7 @@ def run(args: Namespace) -> None:
         history = state / "predictions.jsonl"
         policy = load_policy(args.policy, torch.bfloat16 if spec.precision == "bf16" else torch.float32)
         policy.model.eval()
-        predictions = answer_all(spec, policy, asked, history, args.rows)
+        predictions = answer_all(spec, policy, asked, history, args.rows, args.threads)
         write_records(args.out, predictions)
         data, origins = inherited(*map(origin_of, args.questions), args.policy / MADE_BY)
         origin = provenance(
