@@ -4,14 +4,16 @@ Usage: python scripts/demo_step_speed.py FOLDER [CELL ...] [--steps 12] [--round
 
 FOLDER is a clone in which the demo has run: its policy, questions, scores and videos are read, and nothing is written
 there. Every flow (scripts/stock_flow.py) trains the first steps of a cell (default: grpo st-grpo), in turn, in one
-thread. Printed are medians of CPU seconds over all steps but a training's first; frames are decoded by a process of
-their own, whose time is not in them. The flows sample alike, so answers should be the same, and losses to float order.
+thread. Printed are medians of CPU milliseconds over all steps but a training's first. Frames are decoded by a process
+of their own, whose time is not in them; a thread makes the next step's variants, and its time is in whatever phase it
+falls. The flows sample alike, so answers should be the same, and losses to float order.
 """
 
 import argparse
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -61,11 +63,10 @@ def train(flow: str, spec: TrainSpec, rows: int) -> Meter:
     scores: dict[str, Any] = dict(zip(table["question"], table["scores"], strict=True)) if spec.scores else {}
     with FrameReader() as reader, tempfile.TemporaryDirectory() as output:
         policy = load(flow, demo / "policy")
-        trainer = make_trainer(
-            flow, spec, policy, Rollouts(spec, policy, questions, scores, reader), Path(output), rows
-        )
-        meter = Meter(trainer)
-        trainer.train()
+        with closing(Rollouts(spec, policy, questions, scores, reader)) as rollouts:
+            trainer = make_trainer(flow, spec, policy, rollouts, Path(output), rows)
+            meter = Meter(trainer)
+            trainer.train()
     return meter
 
 

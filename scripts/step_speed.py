@@ -91,6 +91,7 @@ class FixedRows:
     def __init__(self, setting: Setting, policy: Policy) -> None:
         self.setting, self.scores = setting, {}
         self.questions = {"q": Question("q", "", "", (), "free-form", "", "step_speed")}
+        self.order = ["q"] * setting.spec().steps
         cells = (setting.prompt - 12) // (FRAMES // 2)  # of a pair of frames; each is a token, and some text is left
         high = isqrt(cells)
         shape = (FRAMES, 28 * high, 28 * (cells // high), 3)

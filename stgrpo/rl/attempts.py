@@ -104,8 +104,8 @@ class Attempts:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         (self.state / _WORD).unlink(missing_ok=True)
         self.all.append(Attempt(self.job, host, os.getpid(), log, now, start))
-        self._write()
         try:
+            self._write()
             yield
         except KeyboardInterrupt:
             self._end("interrupted")
