@@ -6,10 +6,11 @@ paper's appendix rests: at most 16 frames, first and last always among them, abo
 
 import math
 import multiprocessing
+import os
 import re
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
@@ -67,9 +68,12 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
         return frames
     import torch  # late: a decoder that never resizes starts without it
 
-    x = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
-    x = torch.nn.functional.interpolate(x, (height, width), mode="bicubic", antialias=True)
-    return x.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+    resized = np.empty((len(frames), height, width, 3), np.uint8)
+    for frame, place in zip(frames, resized, strict=True):  # one by one: a whole clip as floats is 400 MB at 1080p
+        x = torch.from_numpy(frame).permute(2, 0, 1)[None].float()  # (1, 3, H, W)
+        x = torch.nn.functional.interpolate(x, (height, width), mode="bicubic", antialias=True)
+        place[:] = x[0].round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    return resized
 
 
 def _decode(path: str, rule: FrameRule) -> np.ndarray:
@@ -85,6 +89,7 @@ def _decode(path: str, rule: FrameRule) -> np.ndarray:
 def _serve(pipe: Connection) -> None:
     """The child: answers every request with frames or with the reason why there are none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this one
+    os.environ["OMP_NUM_THREADS"] = "1"  # of torch, if it resizes: other children decode beside this one
     with suppress(EOFError, BrokenPipeError):  # the parent was killed
         while (request := pipe.recv()) is not None:
             pipe.send(_answer(*request))
@@ -168,11 +173,12 @@ class FrameReader:
         self._child = self._pipe = None
 
 
-def read_ahead(videos: Iterable[str | Path], rule: FrameRule, workers: int) -> Iterator[np.ndarray | VideoError]:
+def read_ahead(videos: Iterable[str | Path], rule: FrameRule, workers: int) -> Generator[np.ndarray | VideoError]:
     """The frames of each video as `FrameReader.read` gives them, or the reason why there are none, in order.
 
     Child processes, `workers` of them, decode while the caller is busy with what it has got, and are a few videos
-    ahead of it at most. They end with the iterator: exhausted, closed, or dropped.
+    ahead of it at most. They end with the iterator: exhausted, closed, or dropped. An error's traceback holds on to it:
+    where the caller may raise one, use `contextlib.closing`.
     """
     with ExitStack() as stack:
         readers = [stack.enter_context(FrameReader()) for _ in range(workers)]

@@ -17,7 +17,7 @@ from stgrpo.demo import mp4, world
 from stgrpo.demo.policy import make_policy, make_tokenizer
 from stgrpo.demo.scorer import make_scorer, warm_scorer
 from stgrpo.demo.warm_policy import warm_policy
-from stgrpo.importance.scorer import Scorer, score_video
+from stgrpo.importance.scorer import Scorer, score_videos
 
 SCORER_STEPS = 2000  # as in config.yaml's demo
 
@@ -113,7 +113,7 @@ def aucs(scorer: Scorer, count: int, shuffled: bool) -> Iterator[float]:
         scene = world.scene(i, seed=900)
         asked = scene.stand_in if shuffled and i // 16 % 2 else scene.shape
         frames = mp4.round_trip(scene.frames, world.FPS)
-        (scores,) = score_video(scorer, frames, [world.question_text(world.FAMILIES[i % 2], asked)])
+        ((scores,),) = score_videos(scorer, [frames], [[world.question_text(world.FAMILIES[i % 2], asked)]])
         visible = np.array(scene.visible)
         showing, rest = np.array(scores)[visible], np.array(scores)[~visible]
         yield float(mannwhitneyu(showing, rest).statistic / (len(showing) * len(rest)))
@@ -135,7 +135,7 @@ def test_score_is_the_cosine_of_pooled_cells_and_mean_embedding():
     scorer.model.eval()
     frames = world.scene(2, seed=9).frames
     text = world.question_text("colour", "circle")
-    (got,) = score_video(scorer, frames, [text])
+    ((got,),) = score_videos(scorer, [frames], [[text]])
     core = scorer.model.model
     with torch.no_grad():
         pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -4,7 +4,6 @@ Writes: OUT, a parquet file with one row a question: id and the list of cosines;
 """
 
 from argparse import ArgumentParser, Namespace
-from itertools import groupby
 from pathlib import Path
 
 from stgrpo.commands import MADE_BY, add_spec, add_threads, device_name, inherited, model_files, origin_of
@@ -13,13 +12,13 @@ from stgrpo.progress import Progress
 from stgrpo.provenance import provenance
 from stgrpo.records import FrameScores, Question
 from stgrpo.specs import ScoreSpec
-from stgrpo.video import FrameReader
 
 
 def register(parser: ArgumentParser) -> None:
     """Arguments of the verb."""
     add_spec(parser)
     add_threads(parser)
+    parser.add_argument("--gpus", type=int, default=0, help="of those that are there, used by a process each")
     parser.add_argument("--questions", type=Path, required=True, help="training questions")
     parser.add_argument("--scorer", type=Path, required=True, help="folder of a LLaVA-OneVision")
     parser.add_argument("--out", type=Path, required=True, help="parquet file to write")
@@ -29,18 +28,18 @@ def run(args: Namespace) -> None:
     """Score and write."""
     import pandas as pd
 
-    from stgrpo.importance.scorer import load_scorer, score_video
+    from stgrpo.importance.scoring import batches, machine, score_shard
+    from stgrpo.importance.shards import in_shards
 
     spec = ScoreSpec.parse(args.spec)
-    questions = sorted(read_records(args.questions, Question), key=lambda q: q.video)
-    scorer = load_scorer(args.scorer)
-    found = []
-    with FrameReader() as reader, Progress(len(questions), "question") as progress:
-        for video, group in groupby(questions, key=lambda q: q.video):
-            asked = list(group)
-            scores = score_video(scorer, reader.read(video, spec.frames), [q.text for q in asked])
-            found += [FrameScores(q.id, tuple(s)) for q, s in zip(asked, scores, strict=True)]
-            progress.update(len(asked))
+    work = batches(read_records(args.questions, Question), spec.frames)
+    computing = machine(args.gpus, args.threads)
+    shards = min(computing.shards, len(work))
+    found: list[FrameScores] = []
+    with Progress(sum(len(group) for batch in work for group in batch), "question") as progress:
+        for scores in in_shards(score_shard, shards, (work, spec.frames, args.scorer, computing)):
+            found += scores
+            progress.update(len(scores))
     with replacing(args.out) as temporary:
         pd.DataFrame([scored.to_row() for scored in found]).to_parquet(temporary, index=False)
     data, origins = inherited(origin_of(args.questions), args.scorer / MADE_BY)

@@ -74,7 +74,7 @@ def warm_scorer(scorer: Scorer, steps: int, seed: int) -> Iterator[tuple[int, fl
         clips = torch.tensor(rng.integers(0, _CLIPS, (_BATCH, 1)))
         frames = torch.tensor(rng.integers(0, world.FRAMES, (_BATCH, _FRAMES)))
         family = world.FAMILIES[int(rng.integers(len(world.FAMILIES)))]
-        questions = torch.stack([scorer.question_feature(world.question_text(family, s)) for s in world.SHAPES])
+        questions = scorer.question_features([world.question_text(family, shape) for shape in world.SHAPES])
         seen = scorer.frame_features(pictures[clips, frames].flatten(0, 1))  # (B * frames, D)
         logits = _SHARPNESS * scorer.similarity(seen, questions).T + bias  # (B * frames, shapes)
         loss = binary_cross_entropy_with_logits(logits, shows[clips, frames].flatten(0, 1))

@@ -4,7 +4,8 @@ z_f: vision tower -> projector -> mean over all cells, without the 2x2 video poo
 of the input embeddings of the raw question, without chat tokens or options.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
-from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration
+from transformers import AutoConfig, AutoTokenizer, LlavaOnevisionForConditionalGeneration
+from transformers.utils import logging
 
 from stgrpo.errors import UserError
 
-_CHUNK = 64  # frames in one pass through the vision tower; chunking is exact
+PASS = 64  # frames in one pass through the vision tower
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,7 @@ class Scorer:
 
     def pictures(self, frames: np.ndarray) -> Tensor:
         """(T, H, W, 3) uint8 -> (T, 3, S, S) in [-1, 1], squashed to a square as SigLIP's processor does."""
-        x = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+        x = torch.from_numpy(frames).to(self.model.device).permute(0, 3, 1, 2).contiguous().float()
         if x.shape[2:] != (self.side, self.side):
             x = interpolate(x, (self.side, self.side), mode="bicubic", antialias=True).clamp(0, 255)
         return x / 127.5 - 1
@@ -42,42 +44,88 @@ class Scorer:
     def frame_features(self, pictures: Tensor) -> Tensor:
         """(T, 3, S, S) -> (T, D) float32, the mean over the cells of the projected features."""
         core = self.model.model
+        layers = core.vision_tower.encoder.layers
+        # LLaVA-OneVision reads hidden_states[layer], where 0 is before the first layer; the tower's last norm and its
+        # head come later. Asking the tower for its hidden states would hold those of all layers at once.
+        wanted = range(len(layers) + 1)[self.model.config.vision_feature_layer]
         parts = []
-        for chunk in pictures.split(_CHUNK):
-            # hidden_states[layer] is before the tower's last norm, as LLaVA-OneVision reads it.
-            chunk = chunk.to(self.model.device, self.model.dtype)
-            hidden = core.vision_tower(chunk, output_hidden_states=True).hidden_states
-            cells = hidden[self.model.config.vision_feature_layer]  # (t, cells, D of the tower)
+        for chunk in pictures.split(PASS):
+            cells = core.vision_tower.embeddings(chunk.to(self.model.device, self.model.dtype))
+            for layer in layers[:wanted]:
+                cells = layer(cells, None)  # (t, cells, D of the tower)
             parts.append(core.multi_modal_projector(cells).float().mean(1))  # (t, D)
         return torch.cat(parts)
 
-    def question_feature(self, text: str) -> Tensor:
-        """(D,) float32, the mean of the question's token embeddings."""
-        ids = self.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"][0]
-        return self.model.get_input_embeddings()(ids.to(self.model.device)).float().mean(0)
+    def question_features(self, texts: Sequence[str]) -> Tensor:
+        """(Q, D) float32, the mean of each question's token embeddings."""
+        ids = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        together = torch.tensor([token for row in ids for token in row], device=self.model.device)
+        tokens = self.model.get_input_embeddings()(together).float()  # (tokens of all questions, D)
+        return torch.stack([own.mean(0) for own in tokens.split([len(row) for row in ids])])
 
     def similarity(self, frames: Tensor, questions: Tensor) -> Tensor:
         """Cosines (Q, T) of (T, D) frame and (Q, D) question features."""
         return normalize(questions, dim=-1) @ normalize(frames, dim=-1).T
 
 
-def load_scorer(path: str | Path) -> Scorer:
+def load_scorer(path: str | Path, device: str | None = None) -> Scorer:
     """Load a LLaVA-OneVision and its tokenizer from one folder.
 
+    Its language model's layers, most of its weights, see neither a frame nor a question here, and stay on the disk.
+
+    Args:
+        path: the folder.
+        device: torch's name of it; the first GPU, if there is one, when not given.
+
     Raises:
-        UserError: the folder holds no model.
+        UserError: the folder holds no model, or not all of its weights.
     """
     if not (Path(path) / "config.json").is_file():
         raise UserError(f"{path}: no config.json, so no scorer; expected a folder written by save_pretrained")
+    config = AutoConfig.from_pretrained(path)
+    config.text_config.num_hidden_layers, config.text_config.layer_types = 0, []
     kind: Any = LlavaOnevisionForConditionalGeneration
-    model = kind.from_pretrained(path)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with _quiet():  # every weight that is not taken would be listed
+        model, info = kind.from_pretrained(path, config=config, output_loading_info=True)
+    if missing := sorted(info["missing_keys"]):
+        raise UserError(
+            f"{path}: {len(missing)} weights are missing, the first is {missing[0]}; "
+            "expected a whole LLaVA-OneVision; fetch or make it again"
+        )
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Scorer(model.eval().to(device), AutoTokenizer.from_pretrained(path))
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let transformers show only errors; its bar holds a semaphore besides, which a killed process leaves behind."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
 @torch.no_grad()
-def score_video(scorer: Scorer, frames: np.ndarray, questions: list[str]) -> Iterator[list[float]]:
-    """For each question the cosine of every frame of one video; the frames are embedded once for all of them."""
-    seen = scorer.frame_features(scorer.pictures(frames))  # (T, D)
-    asked = torch.stack([scorer.question_feature(text) for text in questions])  # (Q, D)
-    yield from scorer.similarity(seen, asked).tolist()
+def score_videos(
+    scorer: Scorer, videos: Sequence[np.ndarray], questions: Sequence[Sequence[str]]
+) -> list[list[list[float]]]:
+    """The cosine of every frame with every question of its video, all frames embedded in one go.
+
+    Args:
+        scorer: the model.
+        videos: (T, H, W, 3) uint8 each; the sizes may differ.
+        questions: the texts that are asked about each of them, one at least.
+
+    Returns:
+        By video, by question, by frame.
+    """
+    seen = scorer.frame_features(torch.cat([scorer.pictures(frames) for frames in videos]))  # (frames of all, D)
+    asked = scorer.question_features([text for texts in questions for text in texts])  # (questions of all, D)
+    by_video = seen.split([len(frames) for frames in videos])
+    by_asker = asked.split([len(texts) for texts in questions])
+    return [scorer.similarity(f, q).tolist() for f, q in zip(by_video, by_asker, strict=True)]

@@ -24,5 +24,6 @@ rule score:
         spec=score_spec,
     shell:
         "python -m stgrpo score --spec {params.spec:q} --threads {threads}"
+        " --gpus {resources.gpu}"
         " --questions {input.questions:q} --scorer {input.scorer:q} --out {output.scores:q}"
         " > {log:q} 2>&1"
