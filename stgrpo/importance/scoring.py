@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from stgrpo.errors import VideoError
-from stgrpo.importance.scorer import PASS, load_scorer, score_videos
+from stgrpo.importance.scorer import PASS, Scorer, load_scorer, score_videos
 from stgrpo.records import FrameScores, Question
 from stgrpo.rules import FrameRule
 from stgrpo.video import read_ahead
@@ -63,11 +63,18 @@ def score_shard(
         VideoError: a video does not decode.
     """
     torch.set_num_threads(1)
-    scorer = load_scorer(model, computing.device(shard))
-    own = work[shard::shards]
-    videos = [group[0].video for batch in own for group in batch]
-    with closing(read_ahead(videos, rule, computing.decoders)) as clips:
-        for batch in own:
+    yield from score_batches(load_scorer(model, computing.device(shard)), work[shard::shards], rule, computing.decoders)
+
+
+def score_batches(scorer: Scorer, work: Sequence[Batch], rule: FrameRule, decoders: int) -> Iterator[list[FrameScores]]:
+    """The scores of each batch in turn, while `decoders` children decode the next ones.
+
+    Raises:
+        VideoError: a video does not decode.
+    """
+    videos = [group[0].video for batch in work for group in batch]
+    with closing(read_ahead(videos, rule, decoders)) as clips:
+        for batch in work:
             frames = [_usable(next(clips)) for _ in batch]
             scores = score_videos(scorer, frames, [[question.text for question in group] for group in batch])
             yield [
