@@ -18,6 +18,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from peak_memory import Peak
 
 from stgrpo.demo import mp4
 from stgrpo.rules import FrameRule
@@ -81,11 +82,12 @@ def measured(folder: Path, run: str) -> list[float]:
     """CPU seconds here and in children, seconds on the clock, peak memory here and in the largest child."""
     resize(np.zeros((1, 56, 56, 3), np.uint8), 28, 28)  # torch is read before
     videos = sorted(folder.glob("*.mp4"))
+    peak = Peak()
     clock, begun = time.perf_counter(), time.process_time()
     RUNS[run](videos)
     own, clock = time.process_time() - begun, time.perf_counter() - clock
-    us, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return [own, children.ru_utime + children.ru_stime, clock, us.ru_maxrss / 1e3, children.ru_maxrss / 1e3]
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return [own, children.ru_utime + children.ru_stime, clock, peak.own(), peak.largest_child]
 
 
 def apart(folder: Path, run: str) -> list[float]:
@@ -101,7 +103,7 @@ def make(folder: Path) -> None:
     """Moving gradients with a block in front."""
     y, x = np.mgrid[:360, :640]
     for k in range(4):
-        frames = np.stack([np.stack([x + 3 * t, y + k * t, x + y], -1) for t in range(300)]).astype(np.uint8)
+        frames = np.stack([np.stack([x + 3 * t, y + k * t, x + y], -1).astype(np.uint8) for t in range(300)])
         for t in range(300):
             frames[t, 100:200, t : t + 100] = 200
         mp4.write(folder / f"{k}.mp4", frames, 30)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peak_memory import Peak
 
 from stgrpo.demo import mp4, world
 from stgrpo.demo.scorer import make_scorer
@@ -101,16 +102,17 @@ def measured(folder: Path, name: str, run: str, asked: int) -> dict[str, float]:
     ]
     with torch.no_grad():
         score_videos(scorer, [np.zeros((2, 28, 28, 3), np.uint8)], [TEXTS])  # what happens once, happens before
+        peak = Peak()
         clock, begun = time.perf_counter(), time.process_time()
         best = RUNS[run](scorer, questions, SCORERS[name][2])
         own, clock = time.process_time() - begun, time.perf_counter() - clock
-    us, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "own": best or own,
         "children": children.ru_utime + children.ru_stime,
         "clock": clock,
-        "peak": us.ru_maxrss / 1e3,
-        "child peak": children.ru_maxrss / 1e3,
+        "peak": peak.own(),
+        "child peak": peak.largest_child,
     }
 
 
@@ -131,8 +133,8 @@ def make(folder: Path, name: str) -> None:
     scorer.tokenizer.save_pretrained(folder / "scorer")
     y, x = np.mgrid[:height, :width]
     for k in range(count):
-        frames = np.stack([np.stack([x + 3 * t, y + k * t, x + y], -1) for t in range(240)]) % 256
-        mp4.write(folder / f"{k:02}.mp4", frames.astype(np.uint8), 30)
+        frames = np.stack([np.stack([x + 3 * t, y + k * t, x + y], -1).astype(np.uint8) for t in range(240)])
+        mp4.write(folder / f"{k:02}.mp4", frames, 30)
 
 
 def _larger(vision: dict[str, int]) -> Scorer:
