@@ -162,12 +162,14 @@ def _variance(y, w, stratum, video, seed, in_stratum) -> tuple[float, float]:
         in_stratum: (strata,), videos in each.
     """
     import numpy as np
-    from statsmodels.regression.linear_model import WLS
     from statsmodels.stats.sandwich_covariance import cov_cluster, cov_cluster_2groups
 
     dummies = np.eye(len(in_stratum))[stratum]  # (N, strata)
     share = w @ dummies  # L
-    fit = WLS(y, dummies, weights=w).fit()
+    # The regression's scores and the bread of its sandwich: its coefficients are the strata's means, its cross products
+    # their weights. statsmodels' own regression would be twice as much to import.
+    left = w * (y - (w * y @ dummies / share)[stratum])  # (N,)
+    fit = left[:, None] * dummies, np.diag(1 / share)
     of_videos = cov_cluster(fit, video, use_correction=False)
 
     def of_sum(covariance, clusters) -> float:
@@ -192,10 +194,10 @@ def _variance(y, w, stratum, video, seed, in_stratum) -> tuple[float, float]:
 
 
 def _estimate(value: float, error: float, degrees: float, sizes: tuple[int, int, int]) -> Estimate:
-    from scipy.stats import t
+    from scipy.special import stdtr, stdtrit  # Student's distribution and its quantiles; scipy.stats takes a second
 
-    half = float(t.ppf((1 + _LEVEL) / 2, degrees)) * error
-    return Estimate(value, error, value - half, value + half, float(2 * t.sf(abs(value) / error, degrees)), *sizes)
+    half = float(stdtrit(degrees, (1 + _LEVEL) / 2)) * error
+    return Estimate(value, error, value - half, value + half, float(2 * stdtr(degrees, -abs(value) / error)), *sizes)
 
 
 def _unsure(value: float, sizes: tuple[int, int, int]) -> Estimate:

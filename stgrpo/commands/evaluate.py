@@ -7,7 +7,17 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stgrpo.answers import extract
-from stgrpo.commands import MADE_BY, add_spec, add_threads, device_name, inherited, made_by, model_files, origin_of
+from stgrpo.commands import (
+    MADE_BY,
+    add_spec,
+    add_threads,
+    device_name,
+    importing,
+    inherited,
+    made_by,
+    model_files,
+    origin_of,
+)
 from stgrpo.files import hashes, read_records, sha256, write_json, write_records
 from stgrpo.provenance import provenance
 from stgrpo.records import Question
@@ -28,10 +38,11 @@ def register(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Answer everything and put the predictions in place."""
-    import torch
+    with importing():
+        import torch
 
-    from stgrpo.benchmarks.answering import answer_all
-    from stgrpo.policy.model import load_policy
+        from stgrpo.benchmarks.answering import answer_all
+        from stgrpo.policy.model import load_policy
 
     torch.set_num_threads(args.threads)
     spec = EvalSpec.parse(args.spec)

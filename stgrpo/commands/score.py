@@ -6,7 +6,7 @@ Writes: OUT, a parquet file with one row a question: id and the list of cosines;
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stgrpo.commands import MADE_BY, add_spec, add_threads, device_name, inherited, model_files, origin_of
+from stgrpo.commands import MADE_BY, add_spec, add_threads, device_name, importing, inherited, model_files, origin_of
 from stgrpo.files import hashes, read_records, replacing, sha256, write_json
 from stgrpo.progress import Progress
 from stgrpo.provenance import provenance
@@ -26,10 +26,11 @@ def register(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Score and write."""
-    import pandas as pd
+    with importing():
+        import pandas as pd
 
-    from stgrpo.importance.scoring import batches, machine, score_shard
-    from stgrpo.importance.shards import in_shards
+        from stgrpo.importance.scoring import batches, machine, score_shard
+        from stgrpo.importance.shards import in_shards
 
     spec = ScoreSpec.parse(args.spec)
     work = batches(read_records(args.questions, Question), spec.frames)

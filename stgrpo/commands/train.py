@@ -25,6 +25,7 @@ from stgrpo.commands import (
     add_spec,
     add_threads,
     device_name,
+    importing,
     inherited,
     made_by,
     model_files,
@@ -199,9 +200,10 @@ def _provenance(
 
 def _train(spec: TrainSpec, args: Namespace, began: float, checkpoint: Path | None) -> None:
     """The work of one rank of a verb that began at that instant (`process_start`)."""
-    import torch
+    with importing():
+        import torch
 
-    from stgrpo.rl.train import Runtime, train
+        from stgrpo.rl.train import Runtime, train
 
     torch.set_num_threads(args.threads)
     questions = read_records(args.questions, Question)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stgrpo.commands import MADE_BY, add_spec, add_threads, model_files
+from stgrpo.commands import MADE_BY, add_spec, add_threads, importing, model_files
 from stgrpo.files import flush_tree, sha256, write_json
 from stgrpo.provenance import provenance
 from stgrpo.specs import WarmPolicySpec, WarmScorerSpec
@@ -26,7 +26,8 @@ def register(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Train the chosen model, then put its folder in place."""
-    import torch
+    with importing():
+        import torch
 
     torch.set_num_threads(args.threads)
     kind, make = _MAKERS[args.model]
@@ -48,8 +49,9 @@ def run(args: Namespace) -> None:
 
 
 def _policy(spec: WarmPolicySpec, out: Path) -> Iterator[dict[str, Any]]:
-    from stgrpo.demo.policy import make_policy
-    from stgrpo.demo.warm_policy import warm_policy
+    with importing():
+        from stgrpo.demo.policy import make_policy
+        from stgrpo.demo.warm_policy import warm_policy
 
     policy = make_policy(spec.warm.seed)
     for progress in warm_policy(policy, spec.warm, spec.prompt):
@@ -60,7 +62,8 @@ def _policy(spec: WarmPolicySpec, out: Path) -> Iterator[dict[str, Any]]:
 
 
 def _scorer(spec: WarmScorerSpec, out: Path) -> Iterator[dict[str, Any]]:
-    from stgrpo.demo.scorer import make_scorer, warm_scorer
+    with importing():
+        from stgrpo.demo.scorer import make_scorer, warm_scorer
 
     scorer = make_scorer(spec.warm.seed)
     for step, loss in warm_scorer(scorer, spec.warm.steps, spec.warm.seed):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 
 def write(target: Path | BytesIO, frames: np.ndarray, fps: int) -> None:
@@ -30,5 +31,7 @@ def round_trip(frames: np.ndarray, fps: int) -> np.ndarray:
     buffer = BytesIO()
     write(buffer, frames, fps)
     buffer.seek(0)
+    colours = VideoReformatter()  # one for all frames: by itself, each would make its own
     with av.open(buffer, "r", format="mp4") as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+        decoded = [colours.reformat(frame, format="rgb24") for frame in container.decode(video=0)]
+        return np.stack([frame.to_ndarray() for frame in decoded])

@@ -7,6 +7,7 @@ benchmarks' other forms of questions are taught at the end, in a few steps: from
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ def warm_policy(policy: Policy, warm: WarmPolicy, template: str) -> Iterator[Exa
     """Train `policy` in place until it is examined well enough or `warm.max_steps` are over."""
     adapt(policy.model)
     pool = [_seen(world.scene(i, warm.seed + 1)) for i in range(warm.clips)]
-    held_out = [_seen(world.scene(i, warm.seed + 2)) for i in range(_EXAM)]
+    exam = _exam(policy, [_seen(world.scene(i, warm.seed + 2)) for i in range(_EXAM)], template)
     rng = np.random.default_rng(warm.seed + 3)
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=_LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
     policy.model.train()
@@ -69,7 +70,7 @@ def warm_policy(policy: Policy, warm: WarmPolicy, template: str) -> Iterator[Exa
         losses.append(_train_step(policy, optimizer, list(_batch(policy, pool, step, template, rng))))
         every = _EXAM_FINE if accuracy >= _NEAR else _EXAM_EVERY
         if step % every == 0 or step == warm.max_steps:
-            by_family = examine(policy, held_out, template)
+            by_family = examine(policy, exam)
             accuracy = float(np.mean(list(by_family.values())))
             yield Examined(step, float(np.mean(losses)), accuracy, by_family)
             losses = []
@@ -80,24 +81,29 @@ def warm_policy(policy: Policy, warm: WarmPolicy, template: str) -> Iterator[Exa
     for _ in range(min(_FORM_STEPS, warm.max_steps)):
         losses.append(_train_step(policy, optimizer, list(_batch(policy, pool, step, template, rng, _FORM_SHARE))))
         step += 1
-    by_family = examine(policy, held_out, template)
+    by_family = examine(policy, exam)
     yield Examined(step, float(np.mean(losses)), float(np.mean(list(by_family.values()))), by_family)
 
 
-@torch.no_grad()
-def examine(policy: Policy, scenes: list[world.Scene], template: str) -> dict[str, float]:
-    """Share of right answers by family, whole clips, sampled as in RL; the families take turns over the scenes."""
-    policy.model.eval()
+def _exam(policy: Policy, scenes: list[world.Scene], template: str) -> list[tuple[str, Example]]:
+    """A question about each whole clip, with its family; the families take turns over the scenes."""
     rng = np.random.default_rng(9)
-    right: dict[str, list[bool]] = {family: [] for family in world.FAMILIES}
     families = [world.FAMILIES[i // 16 % 2] for i in range(len(scenes))]  # 16 scenes hold every colour and direction
-    asked = [
-        _example(policy, asking.choice(s, f, rng), make_clip(s.frames), template)
-        for s, f in zip(scenes, families, strict=True)
+    return [
+        (family, _example(policy, asking.choice(scene, family, rng), make_clip(scene.frames), template))
+        for scene, family in zip(scenes, families, strict=True)
     ]
+
+
+@torch.no_grad()
+def examine(policy: Policy, exam: list[tuple[str, Example]]) -> dict[str, float]:
+    """Share of right answers by family, sampled as in RL."""
+    policy.model.eval()
+    right: dict[str, list[bool]] = {family: [] for family in world.FAMILIES}
+    asked = [example for _, example in exam]
     sampler = KeyedSampler([key("warm", i) for i in range(len(asked))], 1.0, 0.95)
     answers = generate(policy, [a.prompt for a in asked], [a.clip for a in asked], sampler, _ANSWER_TOKENS)
-    for family, example, answer in zip(families, asked, answers, strict=True):
+    for (family, example), answer in zip(exam, answers, strict=True):
         text = policy.text(answer)
         right[family].append(extract(text) == example.answer)
     policy.model.train()
@@ -165,8 +171,13 @@ def _example(policy: Policy, asked: asking.Asked, clip: Clip, template: str) -> 
     question = Question("", "", asked.text, asked.options, "multiple choice", asked.answer, "warm")
     thought = f"the {asked.topic} is {asked.word} {asked.answer}"
     target = f"<think> {thought} </think> <answer> {asked.answer} </answer> <|im_end|>"
-    ids = policy.tokenizer(target, add_special_tokens=False)["input_ids"]
-    return Example(policy.prompt_ids(render(question, template), clip), clip, ids, asked.answer)
+    return Example(policy.prompt_ids(render(question, template), clip), clip, _ids(policy, target), asked.answer)
+
+
+@cache
+def _ids(policy: Policy, text: str) -> list[int]:
+    """Tokens of a target; there are few."""
+    return policy.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def _train_step(policy: Policy, optimizer: torch.optim.Optimizer, examples: list[Example]) -> float:

@@ -88,9 +88,9 @@ def smoothed(runs: Sequence[Sequence[float]]) -> np.ndarray:
 
 def band(runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """95 % t interval of the mean over two or more seeds, at every step by itself; (seeds, steps) -> two (steps,)."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    half = t.ppf(0.975, len(runs) - 1) * runs.std(0, ddof=1) / np.sqrt(len(runs))
+    half = stdtrit(len(runs) - 1, 0.975) * runs.std(0, ddof=1) / np.sqrt(len(runs))
     return runs.mean(0) - half, runs.mean(0) + half
 
 
