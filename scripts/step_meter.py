@@ -51,7 +51,8 @@ class Meter(TrainerCallback):
         self.log_probs: list[Tensor] = []
         self.losses: list[float] = []
         self.gradients: dict[str, Tensor] = {}
-        self._keep, self._now, self._began = keep_gradients, "", 0.0
+        self._keep, self._now = keep_gradients, ""
+        self._began = self._optimizer = self._reached = 0.0  # of a step, of its optimizer, of the tower's backward pass
         for owner, method, around in (
             (trainer.rollouts, "rows", self._layout),
             (trainer, "answer", self._answer),
