@@ -29,7 +29,8 @@ def read_rows(folder: Path, files: str) -> Iterator[tuple[int, dict[str, Any]]]:
     index = 0
     for file in found:
         try:
-            rows = pq.read_table(file).to_pylist()
+            with pq.ParquetFile(file) as parquet:  # `read_table` is for data sets of several files, and imports pandas
+                rows = parquet.read().to_pylist()
         except (pa.ArrowException, OSError) as error:
             raise UserError(f"{file}: not parquet ({error}); remove it and fetch the source again") from None
         for row in rows:

@@ -30,6 +30,7 @@ rule warm_policy:
         directory("results/<scale>/policy"),
     log:
         "results/<scale>/logs/warm_policy.log",
+    priority: 1  # every training waits for it
     threads: need("warm", "cpus")
     resources:
         mem_mb=memory("warm"),

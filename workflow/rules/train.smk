@@ -23,6 +23,8 @@ rule train:
         "results/<scale>/cells/{cell}/seed{seed}/timing/train.tsv"
     wildcard_constraints:
         cell=trained_cell(),
+    # The longest jobs, and others wait for them: what is short fills up the end.
+    priority: 1
     # With Apptainer its launcher enters the image by itself: the next slice of time is asked for from outside of it.
     container:
         None if IN_IMAGE else EXPERIMENT.container
