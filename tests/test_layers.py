@@ -1,13 +1,17 @@
 """Arrows between the layers of the package point down only (DESIGN section 3)."""
 
 import ast
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import stgrpo
+from stgrpo.commands import importing
 
 PACKAGE = Path(stgrpo.__file__).parent
 LAYERS = (
@@ -97,3 +101,27 @@ def test_evaluation_never_reads_the_trainer():
     program += "; sys.exit(', '.join({'trl', 'deepspeed'} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_interval_takes_no_more_of_the_statistics_packages_than_it_needs():
+    program = "import sys; from stgrpo.statistics import clustered"
+    program += "; clustered([0, 1, 1, 0], [0.25] * 4, list('aaaa'), list('vwxx'))"
+    program += "; sys.exit(', '.join({'scipy.stats', 'statsmodels.regression.linear_model'} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_rows_of_a_benchmark_are_read_without_pandas(tmp_path: Path):
+    pq.write_table(pa.table({"question": ["Which colour?"]}), tmp_path / "test.parquet")
+    program = "import sys; from pathlib import Path; from stgrpo.benchmarks.rows import read_rows"
+    program += f"; assert [index for index, _ in read_rows(Path({str(tmp_path)!r}), '*.parquet')] == [0]"
+    program += "; sys.exit('pandas' if 'pandas' in sys.modules else 0)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_garbage_is_collected_again_after_imports_that_failed():
+    with pytest.raises(ImportError), importing():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
