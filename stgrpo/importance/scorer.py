@@ -59,9 +59,9 @@ class Scorer:
     def question_features(self, texts: Sequence[str]) -> Tensor:
         """(Q, D) float32, the mean of each question's token embeddings."""
         ids = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        together = torch.tensor([token for row in ids for token in row], device=self.model.device)
-        tokens = self.model.get_input_embeddings()(together).float()  # (tokens of all questions, D)
-        return torch.stack([own.mean(0) for own in tokens.split([len(row) for row in ids])])
+        words = self.model.get_input_embeddings()
+        # One by one: taken together, the gradients of the demo's warm-up would be summed in another order.
+        return torch.stack([words(torch.tensor(row, device=self.model.device)).float().mean(0) for row in ids])
 
     def similarity(self, frames: Tensor, questions: Tensor) -> Tensor:
         """Cosines (Q, T) of (T, D) frame and (Q, D) question features."""
