@@ -23,7 +23,7 @@ STARTS = {
     "train": "stgrpo.rl.train",
     "evaluate": "stgrpo.benchmarks.answering, stgrpo.policy.model",
 }
-# Beside the numbers of the process itself: bash's `time` counts what it has waited for, children of children too.
+# `time` counts what the process has waited for, too: decoders, ranks.
 WRAPPER = """#!/bin/bash
 TIMEFORMAT="%U %S"
 echo "$@" > {folder}/$$.words
@@ -58,7 +58,9 @@ def measured(clone: Path, words: list[str]) -> tuple[dict[str, list[float]], flo
         wrapper.chmod(0o755)
         path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         before, start = own_seconds(), time.monotonic()
-        subprocess.run(["snakemake", *words], cwd=clone, env=os.environ | {"PATH": path}, check=True)
+        done = subprocess.run(["snakemake", *words], cwd=clone, env=os.environ | {"PATH": path}, check=False)
+        if done.returncode:
+            sys.exit("Snakemake failed, so nothing was counted; mend what it says, remove results/ and run again")
         wall, everything = time.monotonic() - start, own_seconds() - before
         found = defaultdict(list)
         for file in Path(folder).glob("*.words"):
