@@ -1,7 +1,7 @@
 """How long Snakemake plans: python scripts/planning_time.py [CELLS ...] (default: 10 100 1000).
 
 Prints wall-clock seconds, CPU seconds and memory of a dry run in a fresh clone whose scale has so many trained cells,
-each examined on six benchmarks by a job of its own, and the seconds that each cell adds to the smallest run.
+each examined on six benchmarks by a job of its own, and what each cell adds to the first size's CPU seconds.
 """
 
 import resource
@@ -53,10 +53,13 @@ def planned(cells: int) -> tuple[float, float, float, int]:
 def main() -> None:
     """One line a size."""
     sizes = [int(word) for word in sys.argv[1:]] or [10, 100, 1000]
-    print(" cells   jobs  wall s   CPU s     MiB")
+    print(" cells   jobs  wall s   CPU s     MiB  ms a further cell")
+    first = None
     for cells in sizes:
         seconds, cpu, memory, jobs = planned(cells)
-        print(f"{cells:6} {jobs:6} {seconds:7.1f} {cpu:7.1f} {memory:7.0f}", flush=True)
+        first = first or (cells, cpu)
+        more = f"{1000 * (cpu - first[1]) / (cells - first[0]):7.1f}" if cells > first[0] else ""
+        print(f"{cells:6} {jobs:6} {seconds:7.1f} {cpu:7.1f} {memory:7.0f}  {more}", flush=True)
 
 
 if __name__ == "__main__":
