@@ -173,6 +173,17 @@ class FrameReader:
         self._child = self._pipe = None
 
 
+def usable(found: np.ndarray | VideoError) -> np.ndarray:
+    """What `read_ahead` gave, if it is frames.
+
+    Raises:
+        VideoError: there are none, for this reason.
+    """
+    if isinstance(found, VideoError):
+        raise found
+    return found
+
+
 def read_ahead(videos: Iterable[str | Path], rule: FrameRule, workers: int) -> Generator[np.ndarray | VideoError]:
     """The frames of each video as `FrameReader.read` gives them, or the reason why there are none, in order.
 

@@ -9,9 +9,6 @@ from contextlib import closing
 from itertools import accumulate, chain, islice
 from pathlib import Path
 
-import numpy as np
-
-from stgrpo.errors import VideoError
 from stgrpo.files import line, read_records
 from stgrpo.policy.clips import Clip, make_clip
 from stgrpo.policy.generate import generate
@@ -23,7 +20,7 @@ from stgrpo.records import Prediction, Question
 from stgrpo.rules import FrameRule
 from stgrpo.specs import EvalSpec
 from stgrpo.state import whole_lines
-from stgrpo.video import read_ahead
+from stgrpo.video import read_ahead, usable
 
 Asked = tuple[str, Question]  # the benchmark, and one of its questions
 
@@ -100,7 +97,7 @@ def _clips_of(batches: Sequence[Sequence[Asked]], rule: FrameRule, decoders: int
     frames = read_ahead(chain.from_iterable(videos), rule, decoders)
 
     def make(names: Sequence[str]) -> dict[str, Clip]:
-        return {name: make_clip(_frames(found)) for name, found in zip(names, islice(frames, len(names)), strict=True)}
+        return {name: make_clip(usable(found)) for name, found in zip(names, islice(frames, len(names)), strict=True)}
 
     with closing(frames), ThreadPoolExecutor(1, "clips") as thread:  # one: the frames come in order
         coming = [thread.submit(make, names) for names in videos[:1]]
@@ -108,12 +105,6 @@ def _clips_of(batches: Sequence[Sequence[Asked]], rule: FrameRule, decoders: int
             clips = coming.pop().result()
             coming = [thread.submit(make, names) for names in videos[following : following + 1]]
             yield clips
-
-
-def _frames(found: np.ndarray | VideoError) -> np.ndarray:
-    if isinstance(found, VideoError):
-        raise found
-    return found
 
 
 def _answer(spec: EvalSpec, policy: Policy, batch: Sequence[Asked], clips: Mapping[str, Clip]) -> Iterator[Prediction]:

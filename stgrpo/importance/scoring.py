@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from stgrpo.errors import VideoError
 from stgrpo.importance.scorer import PASS, Scorer, load_scorer, score_videos
 from stgrpo.records import FrameScores, Question
 from stgrpo.rules import FrameRule
-from stgrpo.video import read_ahead
+from stgrpo.video import read_ahead, usable
 
 Batch = list[list[Question]]  # some videos' questions
 
@@ -75,16 +73,10 @@ def score_batches(scorer: Scorer, work: Sequence[Batch], rule: FrameRule, decode
     videos = [group[0].video for batch in work for group in batch]
     with closing(read_ahead(videos, rule, decoders)) as clips:
         for batch in work:
-            frames = [_usable(next(clips)) for _ in batch]
+            frames = [usable(next(clips)) for _ in batch]
             scores = score_videos(scorer, frames, [[question.text for question in group] for group in batch])
             yield [
                 FrameScores(question.id, tuple(row))
                 for group, rows in zip(batch, scores, strict=True)
                 for question, row in zip(group, rows, strict=True)
             ]
-
-
-def _usable(clip: np.ndarray | VideoError) -> np.ndarray:
-    if isinstance(clip, VideoError):
-        raise clip
-    return clip

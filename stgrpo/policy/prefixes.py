@@ -29,6 +29,7 @@ class Tree:
         prefix: which places of the padded prefixes are real (V, P) bool, filled up on the right.
         own: which places of the padded branches are real (R, B) bool, filled up on the left: all end in one place.
         own_lengths: how many tokens of its own each row has (R,).
+        following: where a row's next token stands (R,) int64, known once `embed` has been asked.
     """
 
     def __init__(
