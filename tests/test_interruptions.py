@@ -12,7 +12,7 @@ import pytest
 from slurm_cluster import Slurm, Training, run, wait_for, weights
 
 pytestmark = pytest.mark.cluster
-STEPS = 240  # at a third of a second each: twice as long as a slice of one minute holds
+STEPS = 480  # at a sixth of a second each, or more: longer than two slices of one minute hold
 LONG: dict[str, Any] = {"step_ratio": STEPS / 500, "save_steps": 5}
 
 
