@@ -1,14 +1,15 @@
 """Files that are either there and whole or not there: written under a temporary name, flushed to disk, renamed."""
 
+import csv
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import dropwhile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from unicodedata import category
 
@@ -119,6 +120,29 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
     return _read_lines(path, json.loads)
 
 
+def read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a CSV that people edit, with the numbers of their lines.
+
+    Raises:
+        UserError: the file is missing or no such CSV, or a row has more or fewer cells than there are columns.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as lines:
+            reader = csv.DictReader(lines, strict=True)
+            if missing := set(columns) - set(reader.fieldnames or ()):
+                raise UserError(f"{path}: no column {', '.join(sorted(missing))}; its first line names the columns")
+            rows = []
+            for row in reader:
+                if None in row or None in row.values():
+                    raise UserError(f"{path}:{reader.line_num}: not one cell a column; each line has the same columns")
+                rows.append((reader.line_num, row))
+            return rows
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: no CSV ({error}); mend it, or restore it (git checkout {path})") from None
+
+
 def _read_lines(path: str | Path, parse: Callable[[str], T]) -> list[T]:
     found = []
     try:
@@ -133,6 +157,12 @@ def _read_lines(path: str | Path, parse: Callable[[str], T]) -> list[T]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: after line {len(found)}: {error}; remove the file and run again") from None
     return found
+
+
+def leaves_folder(name: str) -> bool:
+    """Whether a name that came from elsewhere points out of the folder that it belongs in."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts
 
 
 def sha256(path: str | Path) -> str:

@@ -25,9 +25,9 @@ def load_experiment(raw: Mapping[str, Any], source: str = "config.yaml") -> Expe
         experiment = Experiment.model_validate(dict(raw))
     except ValidationError as error:
         lines = [f"{source}: {_where(e['loc'])}: {_what(e)}" for e in error.errors()]
-        raise UserError("\n".join(lines)) from None
+        raise UserError(*lines) from None
     if problems := _problems(experiment):
-        raise UserError("\n".join(f"{source}: {problem}" for problem in problems))
+        raise UserError(*(f"{source}: {problem}" for problem in problems))
     return experiment
 
 
@@ -43,7 +43,11 @@ def read_experiment(scale: str | None = None) -> Experiment:
         raw = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{Path.cwd()}: no config.yaml here; go to the root of the clone and run again") from None
-    except yaml.YAMLError as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: no UTF-8, or no date
         raise UserError(f"config.yaml: no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise UserError("config.yaml: holds no keys; take it from the repository again (git checkout config.yaml)")
@@ -68,7 +72,9 @@ def _unknown(where: str, what: str, names: Iterable[str], known: Iterable[str]) 
 def _parents(experiment: Experiment) -> Iterator[str]:
     yield from _unknown("scale", "scale", [experiment.scale], experiment.scales)
     for name, cell in experiment.cells.items():
-        yield from _unknown(f"cells.{name}.from", "cell", [cell.parent] if cell.parent else [], experiment.cells)
+        yield from _unknown(
+            f"cells.{name}.from", "cell", [] if cell.parent is None else [cell.parent], experiment.cells
+        )
 
 
 def _circles(experiment: Experiment) -> Iterator[str]:

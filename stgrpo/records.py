@@ -1,8 +1,10 @@
 """What one stage hands to the next: one frozen record a hand-over, one line of JSON each."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from types import UnionType
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 REWARDED_KINDS = ("multiple choice", "numerical", "OCR", "free-form", "regression")  # Video-R1's problem_type
 KINDS = (*REWARDED_KINDS, "yes or no", "caption matching")  # TempCompass has the last two, without a reward
@@ -20,16 +22,38 @@ class Record:
         """The record of a row.
 
         Raises:
-            ValueError: a field is missing or unknown.
+            ValueError: a field is missing, unknown or of another type.
         """
-        names = {f.name for f in fields(cls)}  # pyright: ignore[reportArgumentType]
+        kinds = _kinds(cls)
         if not isinstance(row, Mapping):
             raise ValueError(f"not a {cls.__name__}: a {type(row).__name__}, not an object")
-        if set(row) != names:
-            odd = sorted(set(row) ^ names)
+        if set(row) != set(kinds):
+            odd = sorted(set(row) ^ set(kinds))
             raise ValueError(f"not a {cls.__name__}: fields missing or unknown: {', '.join(odd)}")
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+        if wrong := next((name for name, value in values.items() if not _is(value, kinds[name])), None):
+            raise ValueError(f"not a {cls.__name__}: {wrong} is {values[wrong]!r:.60}")
         return cls(**values)
+
+
+@cache
+def _kinds(record: type[Record]) -> dict[str, Any]:
+    """Types of a record's fields by their names."""
+    return get_type_hints(record)
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value out of JSON, its lists being tuples, is of a field's type; a whole number is a float as well."""
+    inner = get_args(kind)
+    if isinstance(kind, UnionType):
+        return any(_is(value, one) for one in inner)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_is(one, inner[0]) for one in value)
+    if get_origin(kind) is Mapping:
+        return isinstance(value, dict) and all(_is(one, inner[1]) for one in value.values())
+    if isinstance(value, bool) or kind is not float:
+        return type(value) is kind
+    return isinstance(value, int | float)
 
 
 @dataclass(frozen=True)

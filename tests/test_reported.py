@@ -180,7 +180,7 @@ def test_a_value_that_is_no_number_is_one_line(tmp_path: Path):
     with pytest.raises(UserError) as refusal:
         read(tmp_path, FILE.replace("75.15", "-"))
     assert str(refusal.value) == (
-        f"{tmp_path}/reported.csv:3: '-' is no number; where the paper prints none, drop the line"
+        f"{tmp_path}/reported.csv:3: '-' is no number from 0 to 100; where the paper prints none, drop the line"
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stgrpo.benchmarks import mmvu, perceptiontest, tempcompass, videomme, videommmu, vsibench
+from stgrpo.files import leaves_folder
 from stgrpo.records import Question, SetAside
 
 
@@ -44,3 +45,19 @@ BENCHMARKS: dict[str, Benchmark] = {
     "videommmu": videommmu,
     "mmvu": mmvu,
 }
+
+
+def read_questions(name: str, folder: Path) -> Iterator[Question | SetAside]:
+    """Every row of a fetched benchmark; one that cannot be scored, or names a file elsewhere, is set aside.
+
+    Args:
+        name: of the benchmark.
+        folder: where its source was fetched to.
+
+    Raises:
+        UserError: the files are missing.
+    """
+    for row in BENCHMARKS[name].read_questions(folder):
+        if isinstance(row, Question) and leaves_folder(inside := row.video.removeprefix(f"{folder}/")):
+            row = SetAside(row.id, f"video '{inside}' leads out of the benchmark")
+        yield row

@@ -71,23 +71,32 @@ def _grade_one(name: str, questions: Sequence[Question], predictions: Sequence[P
     benchmark = BENCHMARKS[name]
     sizes: dict[str, int] = defaultdict(int)
     for question in questions:
-        sizes[benchmark.part(question)] += 1
+        sizes[_part(name, question)] += 1
     weights = {part: weight / sizes[part] for part, weight in benchmark.weights(sizes).items()}  # of one question
     counted = [weight for weight in weights.values() if weight]
     is_one_sample = math.isclose(min(counted), max(counted))
     graded = []
     for question in questions:
-        part, answer = benchmark.part(question), final_answer(texts[question.id])
+        part, answer = _part(name, question), final_answer(texts[question.id])
         stratum = "" if is_one_sample else part
         credit = benchmark.credit(question, answer)
         graded.append(Graded(name, question.id, question.video, stratum, weights[part], credit, answer))
     return graded
 
 
+def _part(name: str, question: Question) -> str:
+    try:
+        return BENCHMARKS[name].part(question)
+    except KeyError as error:
+        raise UserError(
+            f"{name}: question '{question.id}' has no tag {error}; prepare again (snakemake TARGET -R prepare)"
+        ) from None
+
+
 def _score(name: str, questions: Sequence[Question], texts: Mapping[str, str], graded: Sequence[Graded]) -> Score:
     credits: dict[str, list[float]] = defaultdict(list)
     for question, one in zip(questions, graded, strict=True):
-        credits[BENCHMARKS[name].part(question)].append(one.credit)
+        credits[_part(name, question)].append(one.credit)
     found = percent(score(Value(one, one.credit) for one in graded))
     return Score(
         benchmark=name,

@@ -1,5 +1,6 @@
 """Rows of a fetched benchmark, and what keeps a row from being a question."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def find_video(folder: Path, name: str) -> str:
         name: without ending.
     """
     paths = [folder / f"{name}{ending}" for ending in _ENDINGS]
-    return str(next((path for path in paths if path.is_file()), paths[0]))
+    # Not Path.is_file, which raises for a name that is too long.
+    return str(next((path for path in paths if os.path.isfile(path)), paths[0]))  # noqa: PTH113
 
 
 def odd_options(options: Any) -> str | None:

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from stgrpo.benchmarks import BENCHMARKS, perceptiontest
+from stgrpo.benchmarks import perceptiontest, read_questions
 from stgrpo.commands import add_spec, inherited, origin_of
 from stgrpo.data import video_r1
 from stgrpo.errors import UserError, VideoError
@@ -65,7 +65,7 @@ def prepare(spec: PrepareSpec, source: Path, out: Path, set_aside: Path, apart_f
 
 
 def _benchmark(spec: PrepareSpec, source: Path) -> tuple[list[Question], list[SetAside]]:
-    rows = list(BENCHMARKS[spec.name].read_questions(source))
+    rows = list(read_questions(spec.name, source))
     broken: dict[str, str | None] = {}
     with FrameReader() as reader, Progress(len(rows), "row") as progress:
         for row in rows:

@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from stgrpo.commands import (
 )
 from stgrpo.errors import UserError
 from stgrpo.files import flush_tree, hashes, read_records, replacing, sha256, write_json
+from stgrpo.importance.scores import read_scores
 from stgrpo.provenance import provenance
 from stgrpo.records import Question
 from stgrpo.rl.attempts import Attempts, FullDisk, done_by_this_job, leave_word
@@ -207,7 +208,7 @@ def _train(spec: TrainSpec, args: Namespace, began: float, checkpoint: Path | No
 
     torch.set_num_threads(args.threads)
     questions = read_records(args.questions, Question)
-    scores = _scores(args.scores, questions) if spec.scores else {}
+    scores = read_scores(args.scores, [question.id for question in questions]) if spec.scores else {}
     deepspeed = read_deepspeed(args.deepspeed, args.nodes * args.processes)
     budget = Budget(began, args.minutes, write_time(checkpoint) if checkpoint else None) if args.minutes else None
     runtime = Runtime(args.micro_rows, args.save_steps, args.sharing, deepspeed, budget)
@@ -241,21 +242,6 @@ def _is_full(folder: Path) -> bool:
     except OSError as error:
         return out_of_space(error)
     return False
-
-
-def _scores(path: Path, questions: Sequence[Question]) -> Mapping[str, Sequence[float]]:
-    """Scores by question.
-
-    Raises:
-        UserError: a question has none.
-    """
-    import pandas as pd
-
-    table = pd.read_parquet(path)
-    scores = {name: tuple(values) for name, values in zip(table["question"], table["scores"], strict=True)}
-    if missing := [q.id for q in questions if q.id not in scores]:
-        raise UserError(f"{path}: no scores for {len(missing)} of {len(questions)} questions (first: {missing[0]})")
-    return scores
 
 
 def _publish(spec: TrainSpec, state: Path, args: Namespace, block: dict[str, Any]) -> None:

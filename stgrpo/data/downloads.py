@@ -12,9 +12,8 @@ from pathlib import Path, PurePosixPath
 from threading import Event, Lock
 
 from stgrpo.data.hub import HubFile, Snapshot
-from stgrpo.data.sources import leaves_folder
 from stgrpo.errors import UserError
-from stgrpo.files import put_in_place
+from stgrpo.files import leaves_folder, put_in_place
 from stgrpo.progress import Transfer, amount
 from stgrpo.state import prune, state_folder
 

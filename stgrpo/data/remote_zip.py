@@ -6,7 +6,6 @@ wanted are known before, so their bytes come in parallel, a few pieces ahead.
 
 import hashlib
 import io
-import struct
 import zipfile
 import zlib
 from collections import deque
@@ -15,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from stgrpo.data.locks import LockedMember
-from stgrpo.data.sources import check_inside
+from stgrpo.data.sources import UNREADABLE, check_inside
 from stgrpo.errors import UserError
 from stgrpo.files import replacing
 
@@ -27,8 +26,6 @@ _PIECE = 8 << 20  # bytes of one request at most
 _PARALLEL = 8  # requests at a time, and so pieces in memory
 _GAP = 128 << 10  # bytes between two members that cost less than another request
 _HEADER = 30 + 2 * 0xFFFF  # bytes before a member's content at most: fixed part, name, extra field
-_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, UnicodeDecodeError)
-_UNREADABLE = (*_BROKEN, RuntimeError)  # RuntimeError: zipfile's word for what is encrypted or packed in another way
 
 
 class DamagedError(UserError):
@@ -63,7 +60,7 @@ class RemoteZip:
         self.where, self.archive, self.file = f"{repository}/{archive}", archive, _Remote(size, read)
         try:
             self.zip = zipfile.ZipFile(self.file)  # pyright: ignore[reportArgumentType]
-        except (*_BROKEN, NotImplementedError) as error:
+        except UNREADABLE as error:
             raise DamagedError(archive, f"{self.where}: damaged directory ({error})") from None
         folder = PurePosixPath(archive).parent
         self.members: dict[str, zipfile.ZipInfo] = {}
@@ -121,7 +118,7 @@ class RemoteZip:
                         f"{self.where}: member '{member.filename}' has sha256 {hashed.hexdigest()[:12]}..., but "
                         f"{str(locked.sha256)[:12]}... in the lock; delete the lock to accept what the Hub has now"
                     )
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise DamagedError(path, f"{self.where}: member '{member.filename}' is damaged ({error})") from None
         return self._member(path, hashed.hexdigest())
 

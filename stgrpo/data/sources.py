@@ -4,8 +4,9 @@ A hub is a folder of repositories (`<hub>/<owner>/<name>/...`) with a manifest o
 was fetched stands in a lock file; a file that is already there and matches is not touched.
 """
 
-import csv
+import re
 import shutil
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -15,13 +16,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from stgrpo.errors import UserError, suggest
-from stgrpo.files import link_or_copy, read_json, replacing, sha256
+from stgrpo.files import leaves_folder, link_or_copy, read_json, read_table, replacing, sha256
 from stgrpo.progress import amount
 
 Kind = Literal["dataset", "model"]
 
 MANIFEST = "manifest.json"
+UNREADABLE = (  # what reading a damaged zip raises, and what two members of one name, file and folder
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, UnicodeDecodeError),
+    *(IsADirectoryError, NotADirectoryError, FileExistsError),
+    RuntimeError,  # zipfile's word for what is encrypted or packed in another way
+)
+_REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _LINK = 0o120000  # file type of a symbolic link in a zip member's Unix mode
+_LONGEST_NAME = 240  # bytes; file systems take 255, and a file being written has a longer name than its own
 
 
 @dataclass(frozen=True)
@@ -41,11 +49,14 @@ def read_source(table: Path, name: str) -> Source:
     Raises:
         UserError: there is none, or it is of no type that the Hub has.
     """
-    with table.open(newline="", encoding="utf-8") as lines:
-        rows = {row["name"]: row for row in csv.DictReader(lines)}
+    rows = {row["name"]: row for _, row in read_table(table, ("name", "repository", "type", "files", "licence"))}
     if name not in rows:
         raise UserError(f"{table}: no source '{name}'; {suggest(name, list(rows))}")
     row = rows[name]
+    if not _REPOSITORY.fullmatch(row["repository"]) or not row["files"].split():
+        raise UserError(
+            f"{table}: source '{name}' names no repository (OWNER/NAME) with files (patterns of their paths)"
+        )
     kinds: dict[str, Kind] = {"dataset": "dataset", "model": "model"}
     if row["type"] not in kinds:
         raise UserError(f"{table}: source '{name}' is of type '{row['type']}'; {suggest(row['type'], kinds)}")
@@ -98,29 +109,40 @@ def unpack(archive: Path, folder: Path) -> None:
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [m for m in opened.infolist() if not m.is_dir()]
-            for member in members:  # all are checked before one is written
+            for member in opened.infolist():  # all are checked before one is written
                 check_inside(archive, member)
+            members = [member for member in opened.infolist() if not member.is_dir()]
             missing = [member for member in members if not _is_there(folder / member.filename, member)]
             _check_room(archive, missing)
             for member in missing:  # no more is read of it than the size that was checked
                 path = folder / member.filename
                 with replacing(path) as temporary, opened.open(member) as packed, temporary.open("wb") as out:
                     shutil.copyfileobj(packed, out)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{archive}: damaged archive ({error}); remove it and run again") from None
 
 
 def check_inside(archive: Path | str, member: zipfile.ZipInfo) -> None:
-    """Refuse an archive with a member that would leave its folder.
+    """Refuse an archive with a member that would leave its folder, or that no folder can hold.
 
     Raises:
-        UserError: it points outside, or is a link.
+        UserError: it points outside, is a link, or has a name that a file cannot have.
     """
-    is_link = (member.external_attr >> 16) & 0o170000 == _LINK
-    if leaves_folder(member.filename) or is_link:
-        what = "is a link" if is_link else "points outside its folder"
+    if what := _odd(member):
         raise UserError(f"{archive}: member '{member.filename}' {what}; nothing was unpacked; check its origin")
+
+
+def _odd(member: zipfile.ZipInfo) -> str | None:
+    if (member.external_attr >> 16) & 0o170000 == _LINK:
+        return "is a link"
+    if leaves_folder(member.filename):
+        return "points outside its folder"
+    if member.header_offset < 0:
+        return "does not lie in it"
+    parts = PurePosixPath(member.filename).parts
+    if not (parts or member.filename.endswith("/")) or any(len(part.encode()) > _LONGEST_NAME for part in parts):
+        return "has a name that no file can have"
+    return None
 
 
 def _is_there(path: Path, member: zipfile.ZipInfo) -> bool:
@@ -134,12 +156,6 @@ def _check_room(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
             f"{archive}: unpacks to {amount(needed)}, {amount(free)} are free; nothing was unpacked; free some, "
             "or make resources/ a link to a larger disk"
         )
-
-
-def leaves_folder(name: str) -> bool:
-    """Whether a name that came from elsewhere points out of the folder that it belongs in."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts
 
 
 def _crc32(path: Path) -> int:

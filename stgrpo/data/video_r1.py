@@ -14,8 +14,8 @@ import ijson
 
 from stgrpo.answers import extract, read_number
 from stgrpo.config import Questions
-from stgrpo.data.sources import leaves_folder
 from stgrpo.errors import UserError, VideoError
+from stgrpo.files import leaves_folder
 from stgrpo.prompts import no_option
 from stgrpo.records import REWARDED_KINDS, Question, SetAside
 
@@ -147,7 +147,7 @@ def _records(file: Path) -> Iterator[Any]:
                 count += 1
     except FileNotFoundError:
         raise UserError(f"{file}: no such file") from None
-    except ijson.JSONError as error:
+    except (ijson.JSONError, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"{file}: damaged after {count} records ({reason}); remove it and fetch the source again "

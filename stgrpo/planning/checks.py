@@ -54,7 +54,7 @@ def refuse(experiment: Experiment, executor: Executor, container: bool, jobs: It
     lacking = [f for check in CHECKS for f in check(setting) if f.level == "missing"]
     if lacking:
         lines = [f"  {finding.subject}: {finding}" for finding in lacking]
-        raise UserError("\n".join([f"scale '{experiment.scale}' cannot run here:", *lines]))
+        raise UserError(f"scale '{experiment.scale}' cannot run here:", *lines)
 
 
 def gpus(setting: Setting) -> Iterator[Finding]:

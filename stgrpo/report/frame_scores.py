@@ -1,6 +1,7 @@
 """Importance of the frames of some training videos, and which frames the variants of a logged step took."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -27,7 +28,7 @@ class Scored:
     question: Question
     step: int
     frames: list[str]
-    scores: list[float]
+    scores: Sequence[float]
     variants: list[Taken]
 
     @property

@@ -1,12 +1,13 @@
 """What the paper prints: one number a line of `workflow/resources/reported.csv`, by table, row and column."""
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import mean
 
+from stgrpo.answers import read_number
 from stgrpo.config import Row
 from stgrpo.errors import UserError, suggest
+from stgrpo.files import read_table
 from stgrpo.report.contents import Column, TableSpec
 
 Reported = Mapping[tuple[str, str], str]  # numbers of one table as printed, by row and column as the file names them
@@ -17,14 +18,17 @@ def read_reported(path: Path, table: TableSpec) -> Reported:
 
     Raises:
         UserError: a row that names one of the paper's, or has nothing else to show, is not in the file, nor a column
-            that is named so; or a value in it is no number.
+            that is named so; or a value in it is no number, or stands twice.
     """
-    with path.open(newline="", encoding="utf-8") as lines:
-        found = {
-            (line["row"], line["column"]): _number(path, at, line["value"])
-            for at, line in enumerate(csv.DictReader(lines), 2)
-            if line["table"] == table.name
-        }
+    found: dict[tuple[str, str], str] = {}
+    for at, line in read_table(path, ("table", "row", "column", "value")):
+        if line["table"] == table.name:
+            place = line["row"], line["column"]
+            if place in found:
+                raise UserError(
+                    f"{path}:{at}: {table.name} has row '{place[0]}', column '{place[1]}' already; drop one"
+                )
+            found[place] = _number(path, at, line["value"])
     rows = [row.reported or row.label for row in table.rows if row.reported or row.cell is None]
     _check(path, table, "row", rows, {row for row, _ in found})
     if found:  # a table that the paper lacks may share its columns with one that it has
@@ -54,8 +58,9 @@ def _check(path: Path, table: TableSpec, what: str, names: Iterable[str | None],
 
 
 def _number(path: Path, line: int, text: str) -> str:
-    try:
-        float(text)
-    except ValueError:
-        raise UserError(f"{path}:{line}: '{text}' is no number; where the paper prints none, drop the line") from None
+    number = read_number(text)
+    if number is None or not 0 <= number <= 100:
+        raise UserError(
+            f"{path}:{line}: '{text}' is no number from 0 to 100; where the paper prints none, drop the line"
+        )
     return text

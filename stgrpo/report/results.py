@@ -10,6 +10,7 @@ from typing import Any
 
 from stgrpo.errors import UserError
 from stgrpo.files import read_json, read_records, read_rows
+from stgrpo.importance.scores import read_scores
 from stgrpo.records import Graded, Group, Prediction, Question, Rollout, SetAside
 from stgrpo.report.report_spec import ReportSpec
 
@@ -91,13 +92,9 @@ class Results:
         asked = (((one.benchmark, one.question), one.text) for part in parts for one in part)
         return {key: text for key, text in asked if key in questions}
 
-    def scores(self, questions: Collection[str]) -> dict[str, list[float]]:
+    def scores(self, questions: Collection[str]) -> dict[str, tuple[float, ...]]:
         """The importance of every candidate frame for some training questions, by id."""
-        import pandas
-
-        wanted = [("question", "in", list(questions))]
-        frame = pandas.read_parquet(self.folder / "scores" / "train.parquet", filters=wanted)
-        return {str(row.question): [float(score) for score in row.scores] for row in frame.itertuples()}  # pyright: ignore
+        return read_scores(self.folder / "scores" / "train.parquet", questions)
 
 
 def read_results(spec: ReportSpec, folder: Path) -> Results:

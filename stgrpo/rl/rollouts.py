@@ -143,5 +143,11 @@ class Rollouts:
 
     def _variant(self, name: str, frames: np.ndarray, number: int, step: int) -> tuple[Variant, Clip]:
         rng = np.random.default_rng(key("variant", self.spec.seed, step, name, number))
-        variant = draw_variant(self.strategy, number, len(frames), self.scores.get(name), rng)
+        scores = self.scores.get(name)
+        if scores is not None and len(scores) != len(frames):
+            raise UserError(
+                f"{self.questions[name].video}: {len(frames)} frames, but question '{name}' has {len(scores)} frame "
+                "scores; score again (snakemake TARGET -R score)"
+            )
+        variant = draw_variant(self.strategy, number, len(frames), scores, rng)
         return variant, make_clip(variant.apply(frames))
