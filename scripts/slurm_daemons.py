@@ -1,0 +1,58 @@
+"""The tests' Slurm for the kill campaign: started, its daemons killed and started again, stopped."""
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+_DOWN = 3.0  # seconds until a killed daemon is started again
+
+
+class Daemons:
+    """slurmctld and two slurmd on this machine.
+
+    What Slurm starts again it holds for two minutes; here it starts at once, or a campaign would take hours.
+    """
+
+    def __init__(self, root: Path, state: Path) -> None:
+        self.scripts, self.state, self.stopped = root / "tests" / "cluster", state, threading.Event()
+        subprocess.run([str(self.scripts / "start_slurm.sh"), str(state)], check=True)
+        self.impatient = threading.Thread(target=self._hurry)
+        self.impatient.start()
+
+    def kill_one(self, rng: random.Random) -> str:
+        """SIGKILL one daemon; returns its name. It is started again a few seconds later."""
+        name = rng.choice(["slurmctld", "slurmd-n1", "slurmd-n2"])
+        pids = [*self.state.glob(f"**/{name}.pid")]
+        with suppress(ProcessLookupError, FileNotFoundError, ValueError, IndexError):
+            os.kill(int(pids[0].read_text()), signal.SIGKILL)
+        words = ["slurmctld"] if name == "slurmctld" else ["slurmd", "-N", name.removeprefix("slurmd-")]
+        threading.Timer(_DOWN, subprocess.run, [words]).start()
+        return name
+
+    def busy(self) -> bool:
+        """Whether jobs wait or run."""
+        asked = subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=False)
+        return asked.returncode != 0 or bool(asked.stdout.strip())
+
+    def stop(self) -> None:
+        """Stop all of it."""
+        self.stopped.set()
+        self.impatient.join()
+        time.sleep(_DOWN)
+        subprocess.run([str(self.scripts / "stop_slurm.sh"), str(self.state)], check=True)
+
+    def _hurry(self) -> None:
+        seen: dict[str, float] = {}
+        while not self.stopped.wait(1.0):
+            asked = subprocess.run(
+                ["squeue", "-h", "-t", "PD", "-o", "%i %r"], capture_output=True, text=True, check=False
+            )
+            held = [line.split()[0] for line in asked.stdout.splitlines() if line.endswith("BeginTime")]
+            seen = {job: seen.get(job, time.monotonic()) for job in held}
+            for job in [job for job, since in seen.items() if time.monotonic() - since > 4]:
+                subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=False)
