@@ -124,12 +124,9 @@ class Run:
 
     def _kill_inside(self, aim: str, tally: "Tally", rng: random.Random) -> bool:
         """Kill a verb at some moment while it is there, a checkpoint's write as soon as it is seen."""
-        writing = aim == "checkpoint's write"
-        if (
-            not any(map(is_writing, self.folder.glob("results/smoke/cells/*/*/state/train")))
-            if writing
-            else (rng.random() > _OF_POLLS)
-        ):
+        states = self.folder.glob("results/smoke/cells/*/*/state/train")
+        now = any(map(is_writing, states)) if aim == "checkpoint's write" else rng.random() < _OF_POLLS
+        if not now:
             return False
         for verb in (process for process in processes(self.folder) if process.verb in ("train", "evaluate")):
             if place(verb, self.folder) == aim:

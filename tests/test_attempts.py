@@ -20,7 +20,7 @@ from test_resume import STEPS, as_files, finish, history, start_verb, verb, wait
 from stgrpo.__main__ import main
 from stgrpo.errors import UserError
 from stgrpo.files import read_json, sha256
-from stgrpo.rl.attempts import Attempts, FullDisk, leave_word
+from stgrpo.rl.attempts import Attempts, FullDisk, KilledError, leave_word
 from stgrpo.rl.budget import Budget, process_start
 from stgrpo.state import state_folder
 
@@ -98,21 +98,24 @@ def attempt(state: Path, monkeypatch: pytest.MonkeyPatch, job: str | None, end: 
 
 KILLED = None
 SAME_STEP = [
-    ("two killed in the same step", [("1", KILLED, 27), ("2", KILLED, 27)], True),
+    ("two killed in the same step", [("1", KILLED, 27), ("2", KILLED, 27)], False),
+    ("two with a killed rank", [("1", KilledError("x"), 27), ("2", KilledError("x"), 27)], False),
     ("two with the same error", [("1", ValueError("x"), 27), ("2", ValueError("x"), 27)], True),
-    ("without Slurm too", [(None, KILLED, 27), (None, KILLED, 27)], True),
+    ("an error, then killed", [("1", ValueError("x"), 27), ("2", KILLED, 27)], True),
+    ("killed, then an error", [("1", KILLED, 27), ("2", ValueError("x"), 27)], True),
+    ("without Slurm too", [(None, ValueError("x"), 27), (None, ValueError("x"), 27)], True),
     ("one", [("1", KILLED, 27)], False),
     ("the second came further", [("1", KILLED, 27), ("2", KILLED, 28)], False),
     ("the second came less far", [("1", KILLED, 27), ("2", KILLED, 26)], False),
     ("Slurm started both again", [("1", KILLED, 27), ("1", KILLED, 27)], False),
-    ("requeued, then died", [("1", KILLED, 27), ("1", KILLED, 27), ("2", KILLED, 27)], True),
+    ("requeued, then failed", [("1", KILLED, 27), ("1", KILLED, 27), ("2", ValueError("x"), 27)], True),
     ("an error is no preemption", [("1", ValueError("x"), 27), ("1", ValueError("x"), 27)], True),
-    ("a full disk between them", [("1", KILLED, 27), ("2", FullDisk("x"), 27), ("3", KILLED, 27)], True),
+    ("a full disk between them", [("1", ValueError("x"), 27), ("2", FullDisk("x"), 27), ("3", KILLED, 27)], True),
     ("full disks", [("1", FullDisk("x"), 27), ("2", FullDisk("x"), 27)], False),
     ("Ctrl-C", [("1", KeyboardInterrupt(), 27), ("2", KeyboardInterrupt(), 27)], False),
     ("jobs' times", [("1", "out of time", 27), ("2", "out of time", 28)], False),
     ("progress between them", [("1", KILLED, 27), ("2", "out of time", 30), ("3", KILLED, 27)], False),
-    ("none between them", [("1", KILLED, 27), ("2", "out of time", 25), ("3", KILLED, 27)], True),
+    ("none between them", [("1", ValueError("x"), 27), ("2", "out of time", 25), ("3", KILLED, 27)], True),
 ]
 
 
@@ -245,11 +248,11 @@ def test_slices_of_time_end_bit_for_bit_like_one_undisturbed_run(tmp_path, input
     assert [path.name for path in (sliced / "state").iterdir()] == ["lock"]
 
 
-def die(out: Path, inputs, job: str) -> str:
-    """A start that is killed in its first step, and what it said before."""
-    process = start_verb(SPEC, out, inputs, *MORE, PROBE_FAIL="killed", SLURM_JOB_ID=job, SLURMD_NODENAME="n1")
+def die(out: Path, inputs, job: str, fate: str = "killed") -> str:
+    """A start that is killed or fails in its first step, and what it said before."""
+    process = start_verb(SPEC, out, inputs, *MORE, PROBE_FAIL=fate, SLURM_JOB_ID=job, SLURMD_NODENAME="n1")
     said, _ = process.communicate(timeout=300)
-    assert process.returncode == -9, said
+    assert process.returncode == {"killed": -9, "bug": 1}[fate], said
     return said
 
 
@@ -259,16 +262,18 @@ def test_a_training_that_dies_twice_in_the_same_step_is_refused_before_torch_is_
     again = "attempt 1: Slurm job 7 on n1, from step 0, died in step 1; Slurm started it again"
     assert again in die(tmp_path, inputs, "7"), "the same job: that death does not count"
     die(tmp_path, inputs, "8")
+    killed = "ended twice in step 1 (Slurm job 7 on n1; Slurm job 8 on n1): killed; if nobody did that, it is short"
+    assert killed in die(tmp_path, inputs, "9", "bug"), "who was only killed may try again"
     words = verb(SPEC, tmp_path, inputs, *MORE)
     program = f"import sys; from stgrpo.__main__ import main; print(main({words!r}), 'torch' in sys.modules)"
-    environment = {**os.environ, "SLURM_JOB_ID": "9"}
+    environment = {**os.environ, "SLURM_JOB_ID": "10"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.splitlines()[-1] == "2 False"
     assert done.stderr.count("\n") == 1
     mark = tmp_path / "state" / "attempts.json"
-    assert "ended twice in step 1 (Slurm job 7 on n1; Slurm job 8 on n1): killed" in done.stderr
+    assert "ended twice in step 1 (Slurm job 8 on n1; Slurm job 9 on n1): ValueError: this is bug" in done.stderr
     assert f"remove {mark} and run again: it goes on from step 0" in done.stderr
-    assert len(json.loads(mark.read_text())["attempts"]) == 3, "a refusal is no attempt"
+    assert len(json.loads(mark.read_text())["attempts"]) == 4, "a refusal is no attempt"
     mark.unlink()
     finish(start_verb(SPEC, tmp_path, inputs, *MORE))
 

@@ -36,6 +36,10 @@ class FullDisk(UserError):
     """No space is left for what grows."""
 
 
+class KilledError(UserError):
+    """A rank was ended from outside."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One start of a training; `end`, one of `_ENDS`, and `reached`, its last whole step, are null while it runs."""
@@ -75,7 +79,9 @@ class Attempts:
         return [f"attempt {i + 1}: {self._fate(i)}" for i in range(len(self.all))]
 
     def refuse_a_third(self, resume: int) -> None:
-        """Refuse to try again what failed twice in the same step.
+        """Refuse to try again what ended twice in the same step, and gave a reason at least once.
+
+        What was only killed is tried again, for whoever pulls plugs may pull two; it is told what that may mean.
 
         Args:
             resume: the step of the newest checkpoint.
@@ -90,11 +96,13 @@ class Attempts:
         since = max(attempt.reached or 0 for attempt in self.all[counted[-2] :])
         if not first.reached == last.reached == since:
             return
-        reason = last.reason or first.reason or "killed, so that it could not say why; short of memory or of time?"
+        ended = f"{self.state}: ended twice {self._where(last)} ({first.name}; {last.name})"
+        if "failed" not in (first.end, last.end):
+            print(f"{ended}: killed; if nobody did that, it is short of memory or of time")
+            return
         raise UserError(
-            f"{self.state}: ended twice {self._where(last)} ({first.name}; {last.name}): {reason}"
-            f"{f'; read {last.log}' if last.log else ''}; mend the cause, remove {self.mark} and run again: "
-            f"it goes on from step {resume}"
+            f"{ended}: {last.reason or first.reason}{f'; read {last.log}' if last.log else ''}; "
+            f"mend the cause, remove {self.mark} and run again: it goes on from step {resume}"
         )
 
     @contextmanager
@@ -128,7 +136,8 @@ class Attempts:
 
     def _end(self, end: str, reason: str | None = None) -> None:
         word = self.state / _WORD
-        if end in _COUNTED and word.exists():
+        is_told = end == "died" and reason is not None  # then the word is that of a neighbour, for want of the killed
+        if end in _COUNTED and word.exists() and not is_told:
             said, _, reason = word.read_text(encoding="utf-8").partition("\n")
             end = said or end
         reached = whole_lines(self.state / METRICS)
@@ -184,5 +193,6 @@ def leave_word(state: Path, error: Exception) -> bool:
 
 def _why(error: Exception) -> tuple[str, str]:
     """How an attempt ended with this error, and the error's first line."""
+    ends = {FullDisk: "full disk", KilledError: "died"}
     text = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception_only(error))
-    return "full disk" if isinstance(error, FullDisk) else "failed", text.strip().partition("\n")[0]
+    return ends.get(type(error), "failed"), text.strip().partition("\n")[0]

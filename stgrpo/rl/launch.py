@@ -30,6 +30,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from stgrpo.errors import UserError
+from stgrpo.rl.attempts import KilledError
 
 _HERE = "127.0.0.1"
 _FAREWELL = 5.0  # seconds
@@ -122,7 +123,7 @@ def _outcome(pipe: Connection, process: BaseProcess) -> _Failure | None:
     if code < 0:
         name = signal.Signals(-code).name
         text = f"{process.name} was ended by {name}; if memory ran out, give the job more or lower --micro-rows"
-        return _Failure(0.0, UserError(f"{text}, and run again"))
+        return _Failure(0.0, KilledError(f"{text}, and run again"))
     return _Failure(0.0, RuntimeError(f"{process.name} ended with status {code} without a reason")) if code else None
 
 
