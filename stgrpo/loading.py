@@ -40,7 +40,8 @@ def read_experiment(scale: str | None = None) -> Experiment:
     import yaml
 
     try:
-        raw = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
+        with Path("config.yaml").open(encoding="utf-8") as stream:  # whose name YAML's errors say
+            raw = yaml.safe_load(stream)
     except FileNotFoundError:
         raise UserError(f"{Path.cwd()}: no config.yaml here; go to the root of the clone and run again") from None
     except (

@@ -14,9 +14,9 @@ Sharing = Literal["plain", "prefix"]
 
 
 class Frozen(BaseModel):
-    """Immutable; unknown keys are errors."""
+    """Immutable; unknown keys are errors, and so are NaN and infinity."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 def _in_order(rule: Frozen, least: str, most: str) -> None:

@@ -9,7 +9,10 @@ import json
 from functools import cache
 from typing import Literal, Self
 
+from pydantic import ValidationError
+
 from stgrpo.config import Cell, Corpus, Evaluation, Experiment, Questions, WarmPolicy, WarmScorer
+from stgrpo.errors import UserError
 from stgrpo.provenance import digest_of
 from stgrpo.rules import Algorithm, Controls, FrameRule, Frozen, Grouping, Selection, Training
 
@@ -28,8 +31,19 @@ class Spec(Frozen):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The spec of its canonical form."""
-        return cls.model_validate_json(text)
+        """The spec of its canonical form.
+
+        Raises:
+            UserError: it is none.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "as a whole"
+            raise UserError(
+                f"--spec: no {cls.__name__} ({where}: {first['msg']}); let the workflow call the verb"
+            ) from None
 
 
 class WorldSpec(Spec):

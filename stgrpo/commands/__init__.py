@@ -93,9 +93,12 @@ def made_by(folder: Path, wanted: str) -> dict[str, Any]:
     """The provenance of a model, which must be of the spec that is `wanted` ("name@hash").
 
     Raises:
-        UserError: the model was made by another spec.
+        UserError: the model was made by another spec, or says nothing of its origin.
     """
-    block = read_json(folder / MADE_BY)["provenance"]
+    made = read_json(folder / MADE_BY)
+    block = made.get("provenance") if isinstance(made, dict) else None
+    if not isinstance(block, dict) or not isinstance(block.get("spec"), str):
+        raise UserError(f"{folder / MADE_BY}: holds no provenance; make the model again, or adopt it (stgrpo adopt)")
     if block["spec"] != wanted.partition("@")[2]:
         raise UserError(
             f"{folder}: made by spec {block['spec']}, the configuration asks for {wanted}; make it again "
@@ -114,7 +117,10 @@ def inherited(*origins: Path) -> tuple[dict[str, str], dict[str, str]]:
     data: dict[str, str] = {}
     for origin in said:
         block = read_json(origin)
-        data |= block.get("provenance", block).get("data", {})
+        block = block.get("provenance", block) if isinstance(block, dict) else None
+        if not isinstance(block, dict) or not isinstance(block.get("data", {}), dict):
+            raise UserError(f"{origin}: holds no provenance; make what it stands beside again")
+        data |= block.get("data", {})
     return data, hashes(said)
 
 

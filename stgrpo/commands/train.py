@@ -33,7 +33,7 @@ from stgrpo.commands import (
     out_of_space,
 )
 from stgrpo.errors import UserError
-from stgrpo.files import flush_tree, hashes, read_records, replacing, sha256, write_json
+from stgrpo.files import flush_tree, hashes, read_json, read_records, replacing, sha256, write_json
 from stgrpo.importance.scores import read_scores
 from stgrpo.provenance import provenance
 from stgrpo.records import Question
@@ -48,6 +48,7 @@ from stgrpo.rl.checkpoints import (
     newest,
     read_deepspeed,
     resume_point,
+    resuming,
     step_of,
     take_model,
     write_time,
@@ -121,6 +122,8 @@ def _lead(spec: TrainSpec, args: Namespace, start: Callable[[Path | None], None]
         checkpoint = own or go_on(args.stem, spec, inputs.values(), state, how)
         if checkpoint:
             check_layout(checkpoint, how)
+            with resuming(checkpoint):
+                read_json(checkpoint / "trainer_state.json")
             print(f"resuming from step {step_of(checkpoint)} of {spec.steps} ({checkpoint})")
         with attempts.one_more(step_of(checkpoint), _log(args.out)), _full_disk_told(state):
             if step_of(checkpoint) < spec.steps:  # or it was killed after its last checkpoint

@@ -4,8 +4,7 @@ z_f: vision tower -> projector -> mean over all cells, without the 2x2 video poo
 of the input embeddings of the raw question, without chat tokens or options.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
-from transformers import AutoConfig, AutoTokenizer, LlavaOnevisionForConditionalGeneration
-from transformers.utils import logging
+from transformers import LlavaOnevisionForConditionalGeneration
 
-from stgrpo.errors import UserError
+from stgrpo.policy.weights import read_model, read_tokenizer
 
 PASS = 64  # frames in one pass through the vision tower
 
@@ -80,34 +78,13 @@ def load_scorer(path: str | Path, device: str | None = None) -> Scorer:
     Raises:
         UserError: the folder holds no model, or not all of its weights.
     """
-    if not (Path(path) / "config.json").is_file():
-        raise UserError(f"{path}: no config.json, so no scorer; expected a folder written by save_pretrained")
-    config = AutoConfig.from_pretrained(path)
-    config.text_config.num_hidden_layers, config.text_config.layer_types = 0, []
-    kind: Any = LlavaOnevisionForConditionalGeneration
-    with _quiet():  # every weight that is not taken would be listed
-        model, info = kind.from_pretrained(path, config=config, output_loading_info=True)
-    if missing := sorted(info["missing_keys"]):
-        raise UserError(
-            f"{path}: {len(missing)} weights are missing, the first is {missing[0]}; "
-            "expected a whole LLaVA-OneVision; fetch or make it again"
-        )
+    model = read_model(LlavaOnevisionForConditionalGeneration, path, _without_layers)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return Scorer(model.eval().to(device), AutoTokenizer.from_pretrained(path))
+    return Scorer(model.eval().to(device), read_tokenizer(path))
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Let transformers show only errors; its bar holds a semaphore besides, which a killed process leaves behind."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+def _without_layers(config: Any) -> None:
+    config.text_config.num_hidden_layers, config.text_config.layer_types = 0, []
 
 
 @torch.no_grad()

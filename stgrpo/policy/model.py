@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+from transformers import Qwen2_5_VLForConditionalGeneration
 
-from stgrpo.errors import UserError
 from stgrpo.policy.attention import take_layouts
 from stgrpo.policy.clips import Clip
 from stgrpo.policy.vision import speed_up_on_cpu
+from stgrpo.policy.weights import read_model, read_tokenizer
 
 SECONDS_PER_GRID = 1.0  # two frames at the processor's default of 2 fps; one rule in every pass
 _VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
@@ -52,14 +52,11 @@ def load_policy(path: str | Path, dtype: torch.dtype = torch.float32) -> Policy:
     """Load weights and the tokenizer from one folder; to be trained in float32 (bf16 weights at lr 1e-6 hardly move).
 
     Raises:
-        UserError: the folder holds no Qwen2.5-VL.
+        UserError: the folder holds no whole Qwen2.5-VL with its tokenizer.
     """
-    if not (Path(path) / "config.json").is_file():
-        raise UserError(f"{path}: no config.json, so no policy; expected a folder written by save_pretrained")
-    kind: Any = Qwen2_5_VLForConditionalGeneration
-    model = kind.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+    model = read_model(Qwen2_5_VLForConditionalGeneration, path, dtype=dtype, attn_implementation="sdpa")
     adapt(model)
-    return Policy(model.to("cuda" if torch.cuda.is_available() else "cpu"), AutoTokenizer.from_pretrained(path))
+    return Policy(model.to("cuda" if torch.cuda.is_available() else "cpu"), read_tokenizer(path))
 
 
 def adapt(model: Any) -> None:

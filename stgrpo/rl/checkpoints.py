@@ -7,7 +7,8 @@ only, and to be published they are added to the weights.
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,23 @@ def is_whole(checkpoint: Path) -> bool:
     return (checkpoint / _COMPLETE).exists()
 
 
+@contextmanager
+def resuming(checkpoint: Path | str) -> Iterator[None]:
+    """Reading what of a whole checkpoint is not the weights.
+
+    Raises:
+        UserError: it cannot be read, so that the disk has spoilt it, or somebody.
+    """
+    try:
+        yield
+    except Exception as error:  # torch's and pickle's are of many types
+        first = next(iter(str(error).splitlines()), "")[:80]
+        raise UserError(
+            f"{checkpoint}: cannot be gone on with ({type(error).__name__}: {first}); remove it and run again: the "
+            "training goes on from an earlier one, or starts anew"
+        ) from None
+
+
 def layout_of(checkpoint: Path) -> str:
     """How the optimizer's state is cut up in a whole checkpoint."""
     return read_json(checkpoint / _COMPLETE)["layout"]
@@ -126,11 +144,13 @@ def cut_history(folder: Path, step: int) -> None:
     """Cut metrics, rollouts and groups back to what was written up to `step`, so that resumed steps do not stand twice.
 
     Raises:
-        RuntimeError: the metrics end before the checkpoint, which a flush before every checkpoint rules out.
+        UserError: the metrics end before the checkpoint; a flush before every checkpoint rules out that a kill did it.
     """
     kept = whole_lines(folder / METRICS, keep=step)
     if kept != step:
-        raise RuntimeError(f"{folder / METRICS}: {kept} lines, but the checkpoint is of step {step}")
+        raise UserError(
+            f"{folder / METRICS}: {kept} lines, but the checkpoint is of step {step}; remove {folder} to start anew"
+        )
     for name, kind in _RECORDS.items():
         if whole_lines(folder / name):
             write_records(folder / name, [r for r in read_records(folder / name, kind) if r.step <= step])

@@ -1,6 +1,7 @@
 """One training run from its spec: assemble, resume, train, and leave metrics and rollouts that grow in the state."""
 
 import json
+import math
 import os
 import time
 import warnings
@@ -14,6 +15,7 @@ import torch
 from accelerate.utils import broadcast
 from transformers import TrainerCallback
 
+from stgrpo.errors import UserError
 from stgrpo.files import line
 from stgrpo.policy.model import load_policy
 from stgrpo.progress import Progress
@@ -117,6 +119,7 @@ class History(TrainerCallback):
         if logs is None or "loss" not in logs:
             return
         row = {"step": state.global_step} | {ours: logs[theirs] for theirs, ours in _COLUMNS.items() if theirs in logs}
+        _check_numbers(row)
         _append(self.folder / METRICS, json.dumps(row) + "\n")
         answered, size = self.trainer.answered, self.trainer.spec.group
         _append(self.folder / GROUPS, "".join(map(line, answered.groups(state.global_step, size))))
@@ -128,6 +131,20 @@ class History(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Leave the terminal tidy."""
         self.progress.close()
+
+
+def _check_numbers(row: Mapping[str, float | None]) -> None:
+    """Stop before a checkpoint holds what no further step mends.
+
+    Raises:
+        UserError: the loss, the norm of its gradient or another metric of a step is no number.
+    """
+    odd = [f"{name} = {value}" for name, value in row.items() if value is None or not math.isfinite(value)]
+    if odd:
+        raise UserError(
+            f"step {row['step']}: {', '.join(odd)}; nothing of this step is kept; look at the steps before it in "
+            f"{METRICS}, and lower training.learning_rate or compute in fp32 (training.precision)"
+        )
 
 
 class InTime(TrainerCallback):

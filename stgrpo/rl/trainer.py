@@ -60,9 +60,10 @@ from stgrpo.policy.generate import generate, generate_alone
 from stgrpo.policy.likelihood import log_probs, log_probs_alone
 from stgrpo.policy.model import Policy, adapt
 from stgrpo.policy.sampling import KeyedSampler
+from stgrpo.policy.weights import read_model
 from stgrpo.rl.adapters import LEARNING_RATE, bare, lora
 from stgrpo.rl.answered import Answered
-from stgrpo.rl.checkpoints import checkpoint_of, layout, mark_complete
+from stgrpo.rl.checkpoints import checkpoint_of, layout, mark_complete, resuming
 from stgrpo.rl.groups import joint_advantages, spread
 from stgrpo.rl.rewards import COMPONENTS
 from stgrpo.rl.rollouts import Rollouts, Row
@@ -127,6 +128,7 @@ def trainer_config(
         gradient_checkpointing=torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it would hide what `History` refuses
         save_steps=save_steps,
         save_total_limit=2,
         report_to=[],
@@ -280,8 +282,16 @@ class STGRPOTrainer(GRPOTrainer):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         core = self._core(model or self.model)
-        saved = type(core).from_pretrained(resume_from_checkpoint, dtype=core.dtype)
+        saved = read_model(type(core), resume_from_checkpoint, dtype=core.dtype)
         core.load_state_dict(saved.state_dict())
+
+    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        with resuming(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: Any) -> None:
+        with resuming(checkpoint):
+            super()._load_rng_state(checkpoint)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         began = time.monotonic()
