@@ -116,8 +116,12 @@ def unpack(archive: Path, folder: Path) -> None:
             _check_room(archive, missing)
             for member in missing:  # no more is read of it than the size that was checked
                 path = folder / member.filename
-                with replacing(path) as temporary, opened.open(member) as packed, temporary.open("wb") as out:
-                    shutil.copyfileobj(packed, out)
+                with replacing(path) as temporary:
+                    with opened.open(member) as packed, temporary.open("wb") as out:
+                        shutil.copyfileobj(packed, out)
+                    if (size := temporary.stat().st_size) != member.file_size:
+                        what = f"member '{member.filename}' holds {size} bytes, its directory says {member.file_size}"
+                        raise zipfile.BadZipFile(what)
     except UNREADABLE as error:
         raise UserError(f"{archive}: damaged archive ({error}); remove it and run again") from None
 
