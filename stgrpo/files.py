@@ -172,8 +172,19 @@ def sha256(path: str | Path) -> str:
 
 
 def hashes(paths: Iterable[Path]) -> dict[str, str]:
-    """Hashes of files' content by their paths as given."""
-    return {str(path): sha256(path) for path in paths}
+    """Hashes of files' content by their paths as given.
+
+    Raises:
+        UserError: one is missing, or a folder.
+    """
+    found = {}
+    for path in paths:
+        try:
+            found[str(path)] = sha256(path)
+        except (FileNotFoundError, IsADirectoryError):
+            what = "a folder, not a file" if path.is_dir() else "no such file"
+            raise UserError(f"{path}: {what}; make it again (snakemake {path})") from None
+    return found
 
 
 def flush_tree(folder: Path) -> None:

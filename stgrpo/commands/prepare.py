@@ -51,6 +51,8 @@ def prepare(spec: PrepareSpec, source: Path, out: Path, set_aside: Path, apart_f
     else:
         questions, aside = _benchmark(spec, source)
     _write_aside(set_aside, aside)
+    if not aside and not questions:
+        raise UserError(f"{source}: its files hold no row; fetch the source again (snakemake TARGET -R fetch)")
     if not questions:
         raise UserError(
             f"{source}: no usable question among {len(aside)} rows, the first because: {aside[0].reason}; all reasons "

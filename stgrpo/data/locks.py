@@ -4,6 +4,7 @@ A lock stands beside the table of sources, not among what a fetch writes: Snakem
 attempt, and a lock may be kept in git. To accept another state of a source a person deletes it.
 """
 
+import re
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,8 +12,10 @@ from pydantic import ValidationError
 from stgrpo.data.hub import HubFile, Snapshot
 from stgrpo.data.sources import Kind, Source
 from stgrpo.errors import UserError
-from stgrpo.files import read_json, write_json
+from stgrpo.files import leaves_folder, read_json, write_json
 from stgrpo.rules import Frozen
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class LockedFile(Frozen):
@@ -71,12 +74,23 @@ def read_lock(path: Path, source: Source) -> Lock | None:
         raise UserError(
             f"{path}: no lock of a source ({where}: {first['msg']}); restore it, or delete it to fetch anew"
         ) from None
+    if odd := next((entry for entry in (*lock.files, *lock.members) if _is_odd(entry)), None):
+        raise UserError(
+            f"{path}: no lock of a source ('{odd.path}' leads out of its folder, or its size or hash is none); restore "
+            "it, or delete it to fetch anew"
+        )
     if (lock.repository, lock.type) != (source.repository, source.type):
         raise UserError(
             f"{path}: locks the {lock.type} {lock.repository}, the table of sources names the {source.type} "
             f"{source.repository}; delete the lock to fetch that"
         )
     return lock
+
+
+def _is_odd(entry: LockedFile | LockedMember) -> bool:
+    """Whether no fetch has written this. What the Hub lists is checked where it comes in (`stgrpo.data.hub`)."""
+    has_hash = entry.sha256 is None or _SHA256.fullmatch(entry.sha256)
+    return leaves_folder(entry.path) or entry.size < 0 or not has_hash
 
 
 def write_lock(path: Path, lock: Lock) -> None:

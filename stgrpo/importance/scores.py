@@ -21,6 +21,8 @@ def read_scores(path: Path, questions: Collection[str]) -> dict[str, tuple[float
 
     try:
         with pq.ParquetFile(path) as parquet:
+            if missing := {"question", "scores"} - set(parquet.schema_arrow.names):
+                raise UserError(f"{path}: no column {', '.join(sorted(missing))}; {_AGAIN}")
             rows = parquet.read(["question", "scores"]).to_pylist()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {_AGAIN}") from None

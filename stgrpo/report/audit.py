@@ -3,7 +3,6 @@
 Everything is recomputed from what its tables print (`workflow/resources/reported.csv`); nothing found is written down.
 """
 
-import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 
 from stgrpo.config import QUESTIONS
 from stgrpo.errors import UserError
+from stgrpo.report.reported import numbers
 from stgrpo.variants.temporal import mean_entropy, segments
 
 Verdict = Literal["rounded", "truncated", "does not follow"]
@@ -108,15 +108,13 @@ def read_paper(path: Path) -> list[PaperRow]:
     """The rows of all tables, in their order.
 
     Raises:
-        UserError: a column is no benchmark.
+        UserError: the file is no table of the paper's numbers, or a column is no benchmark.
     """
     found: dict[tuple[str, str], dict[str, Decimal]] = {}
-    with path.open(newline="", encoding="utf-8") as lines:
-        for line in csv.DictReader(lines):
-            if line["column"] not in (*QUESTIONS, "average"):
-                known = ", ".join(QUESTIONS)
-                raise UserError(f"{path}: no benchmark '{line['column']}'; known: {known}, average")
-            found.setdefault((line["table"], line["row"]), {})[line["column"]] = Decimal(line["value"])
+    for (table, name, column), value in numbers(path).items():
+        if column not in (*QUESTIONS, "average"):
+            raise UserError(f"{path}: no benchmark '{column}'; known: {', '.join(QUESTIONS)}, average")
+        found.setdefault((table, name), {})[column] = Decimal(value)
     return [PaperRow(table, name, values, values.pop("average", None)) for (table, name), values in found.items()]
 
 

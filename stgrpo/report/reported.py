@@ -20,20 +20,27 @@ def read_reported(path: Path, table: TableSpec) -> Reported:
         UserError: a row that names one of the paper's, or has nothing else to show, is not in the file, nor a column
             that is named so; or a value in it is no number, or stands twice.
     """
-    found: dict[tuple[str, str], str] = {}
-    for at, line in read_table(path, ("table", "row", "column", "value")):
-        if line["table"] == table.name:
-            place = line["row"], line["column"]
-            if place in found:
-                raise UserError(
-                    f"{path}:{at}: {table.name} has row '{place[0]}', column '{place[1]}' already; drop one"
-                )
-            found[place] = _number(path, at, line["value"])
+    found = {(row, column): value for (name, row, column), value in numbers(path).items() if name == table.name}
     rows = [row.reported or row.label for row in table.rows if row.reported or row.cell is None]
     _check(path, table, "row", rows, {row for row, _ in found})
     if found:  # a table that the paper lacks may share its columns with one that it has
         columns = [column.reported for column in table.columns if column.reported not in (None, column.name)]
         _check(path, table, "column", columns, {column for _, column in found})
+    return found
+
+
+def numbers(path: Path) -> dict[tuple[str, str, str], str]:
+    """All of the file, in its order: numbers as printed, by table, row and column.
+
+    Raises:
+        UserError: it is no such CSV; or a value in it is no number, or stands twice.
+    """
+    found: dict[tuple[str, str, str], str] = {}
+    for at, line in read_table(path, ("table", "row", "column", "value")):
+        place = line["table"], line["row"], line["column"]
+        if place in found:
+            raise UserError(f"{path}:{at}: {place[0]} has row '{place[1]}', column '{place[2]}' already; drop one")
+        found[place] = _number(path, at, line["value"])
     return found
 
 
@@ -59,7 +66,7 @@ def _check(path: Path, table: TableSpec, what: str, names: Iterable[str | None],
 
 def _number(path: Path, line: int, text: str) -> str:
     number = read_number(text)
-    if number is None or not 0 <= number <= 100:
+    if number is None or "," in text or not 0 <= number <= 100:  # "7,1" may be 7.1, and is 71 to read_number
         raise UserError(
             f"{path}:{line}: '{text}' is no number from 0 to 100; where the paper prints none, drop the line"
         )
