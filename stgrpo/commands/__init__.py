@@ -114,6 +114,8 @@ def inherited(*origins: Path) -> tuple[dict[str, str], dict[str, str]]:
     data: dict[str, str] = {}
     for origin in said:
         block = read_json(origin)
+        if not isinstance(block, dict):
+            raise UserError(f"{origin}: no provenance, a {type(block).__name__}; remove it and run again")
         data |= block.get("provenance", block).get("data", {})
     return data, hashes(said)
 
