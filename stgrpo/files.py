@@ -98,6 +98,8 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: a folder, not a file; remove it and run again") from None
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); remove it and run again") from None
 
@@ -154,6 +156,8 @@ def _read_lines(path: str | Path, parse: Callable[[str], T]) -> list[T]:
                     raise UserError(f"{path}:{number}: {error}; remove the file and run again") from None
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: a folder, not a file; remove it and run again") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: after line {len(found)}: {error}; remove the file and run again") from None
     return found

@@ -219,3 +219,30 @@ def test_prediction_file_cut_in_a_line(tmp_path: Path, policy_path: Path, capsys
         "remove the file and run again\n"
     )
     assert not (tmp_path / "m.json").exists() and not (tmp_path / "g.jsonl").exists()
+
+
+def test_folder_in_place_of_predictions(tmp_path: Path, policy_path: Path, capsys: pytest.CaptureFixture):
+    (tmp_path / "all.jsonl").mkdir()
+    write_records(tmp_path / "mmvu.jsonl", [])
+    assert refused(capsys, grading(tmp_path, policy_path)) == (
+        f"grade: {tmp_path / 'all.jsonl'}: a folder, not a file; remove it and run again\n"
+    )
+
+
+def test_provenance_that_is_no_object(tmp_path: Path, policy_path: Path, capsys: pytest.CaptureFixture):
+    tags = {"subject": "Art", "discipline": "Humanities_and_Social_Science"}
+    asked = [Question("q", "v.mp4", "?", ("A. a", "B. b"), "multiple choice", "A", "mmvu", tags)]
+    write_records(tmp_path / "mmvu.jsonl", asked)
+    write_records(tmp_path / "all.jsonl", [Prediction("mmvu", "q", "<answer>A</answer>", "s")])
+    (tmp_path / "all.provenance.json").write_text("[]")
+    assert refused(capsys, grading(tmp_path, policy_path)) == (
+        f"grade: {tmp_path / 'all.provenance.json'}: no provenance, a list; remove it and run again\n"
+    )
+    assert not (tmp_path / "m.json").exists() and not (tmp_path / "g.jsonl").exists()
+
+
+def grading(folder: Path, policy: Path) -> list[str]:
+    """`grade` of all.jsonl on mmvu.jsonl in a folder."""
+    words = ["grade", "--cell", "grpo", "--seed", "0", "--policy", str(policy), "--specs", "s"]
+    words += ["--predictions", str(folder / "all.jsonl"), "--questions", str(folder / "mmvu.jsonl")]
+    return [*words, "--out", str(folder / "m.json"), "--graded", str(folder / "g.jsonl")]

@@ -93,6 +93,10 @@ SET_ASIDE = [
     (row(path="../secret.mp4"), "path '../secret.mp4' leads out of the corpus", "a path that leads out"),
     (row(path="/secret.mp4"), "path '/secret.mp4' leads out of the corpus", "a path of the machine"),
     (typed("OCR", " "), "solution holds no answer tag", "a text answer without text"),
+    (row(problem_id={"a": 1}), "problem_id is a dict, not a number", "object as id"),
+    (row(problem_id=True), "problem_id is a bool, not a number", "truth as id"),
+    (row(problem=""), "no problem", "empty question"),
+    (row(problem=" \n"), "problem is blank", "blank question"),
     (7, "a int, not a record", "a number"),
     (None, "a NoneType, not a record", "null"),
 ]

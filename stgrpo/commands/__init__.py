@@ -117,9 +117,11 @@ def inherited(*origins: Path) -> tuple[dict[str, str], dict[str, str]]:
     data: dict[str, str] = {}
     for origin in said:
         block = read_json(origin)
-        block = block.get("provenance", block) if isinstance(block, dict) else None
+        if not isinstance(block, dict):
+            raise UserError(f"{origin}: no provenance, a {type(block).__name__}; remove it and run again")
+        block = block.get("provenance", block)
         if not isinstance(block, dict) or not isinstance(block.get("data", {}), dict):
-            raise UserError(f"{origin}: holds no provenance; make what it stands beside again")
+            raise UserError(f"{origin}: holds no provenance; remove it and run again")
         data |= block.get("data", {})
     return data, hashes(said)
 

@@ -31,8 +31,10 @@ def run(args: Namespace) -> None:
     predictions = [p for path in args.predictions for p in read_records(path, Prediction)]
     graded = grade(questions, predictions, frozenset(args.specs))
     found = scores(questions, predictions, graded)
-    write_records(args.graded, graded)
     data, origins = inherited(*map(origin_of, args.predictions))
+    weights = read_json(args.policy / MADE_BY)["provenance"]
+    evaluations = {path.stem: read_json(origin_of(path)) for path in args.predictions}
+    write_records(args.graded, graded)  # when nothing is left that could be refused
     origin = provenance(
         ",".join(args.specs),
         seed=args.seed,
@@ -46,8 +48,8 @@ def run(args: Namespace) -> None:
             "cell": args.cell,
             "seed": args.seed,
             "scores": [score.to_row() for score in found],
-            "weights": read_json(args.policy / MADE_BY)["provenance"],
-            "evaluations": {path.stem: read_json(origin_of(path)) for path in args.predictions},
+            "weights": weights,
+            "evaluations": evaluations,
             "provenance": origin,
         },
     )

@@ -148,7 +148,8 @@ def _records(file: Path) -> Iterator[Any]:
     except FileNotFoundError:
         raise UserError(f"{file}: no such file") from None
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        reason = str(error).partition("\n")[0]
+        said = error.args[0] if error.args and isinstance(error.args[0], bytes) else str(error)  # bytes: no UTF-8
+        reason = (said.decode(errors="replace") if isinstance(said, bytes) else said).partition("\n")[0]
         raise UserError(
             f"{file}: damaged after {count} records ({reason}); remove it and fetch the source again "
             "(snakemake TARGET -R fetch)"
@@ -173,10 +174,14 @@ def _flaw(row: Any) -> str | None:
     """Why a row is no usable question; None for one that is."""
     if not isinstance(row, dict):
         return f"a {type(row).__name__}, not a record"
-    if missing := [name for name in ("problem_id", *_TEXTS) if row.get(name) is None]:
+    if missing := [name for name in ("problem_id", *_TEXTS) if row.get(name) in (None, "")]:
         return f"no {', '.join(missing)}"
     if odd := [name for name in _TEXTS if not isinstance(row[name], str)]:
         return f"{odd[0]} is a {type(row[odd[0]]).__name__}, not a text"
+    if type(row["problem_id"]) not in (int, str):
+        return f"problem_id is a {type(row['problem_id']).__name__}, not a number"
+    if not row["problem"].strip():
+        return "problem is blank"
     if row["data_type"] == "image":
         return "an image; the paper trains on the video rows"  # [P:324]
     if row["data_type"] != "video":
