@@ -91,7 +91,7 @@ _CASES = [
         "variants without a grouping",
         _replaced(f"grpo: {_GRPO}", f"grpo: {_GRPO.replace('variants: 1', 'variants: 2')}"),
     ),
-    ("an unknown grouping", _set("imporance", "cells", "st-grpo", "grouping")),
+    ("an unknown grouping", _set("by-importance", "cells", "st-grpo", "grouping")),
     ("a cell twice", _set(["base", "grpo", "grpo"], "scales", "demo", "cells")),
     ("a benchmark that there is not", _set(["videome"], "scales", "demo", "evaluation", "parts", "all")),
     ("a column that nothing evaluates", _set(["mmvu"], "scales", "demo", "evaluation", "parts", "all")),
