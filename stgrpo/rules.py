@@ -5,7 +5,7 @@ A spec leaves out what equals its default, so a changed default would not rerun 
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Algorithm = Literal["grpo", "dr_grpo", "dr_grpo_no_std"]
 Grouping = Literal["none", "deterministic", "stochastic", "importance", "importance+spatial"]
@@ -17,6 +17,12 @@ class Frozen(BaseModel):
     """Immutable; unknown keys are errors, and so are NaN and infinity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+def first_flaw(error: ValidationError) -> str:
+    """Where and what the first of pydantic's errors is, for one line."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'as a whole'}: {first['msg']}"
 
 
 def _in_order(rule: Frozen, least: str, most: str) -> None:

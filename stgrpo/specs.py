@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from stgrpo.config import Cell, Corpus, Evaluation, Experiment, Questions, WarmPolicy, WarmScorer
 from stgrpo.errors import UserError
 from stgrpo.provenance import digest_of
-from stgrpo.rules import Algorithm, Controls, FrameRule, Frozen, Grouping, Selection, Training
+from stgrpo.rules import Algorithm, Controls, FrameRule, Frozen, Grouping, Selection, Training, first_flaw
 
 
 class Spec(Frozen):
@@ -39,11 +39,7 @@ class Spec(Frozen):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "as a whole"
-            raise UserError(
-                f"--spec: no {cls.__name__} ({where}: {first['msg']}); let the workflow call the verb"
-            ) from None
+            raise UserError(f"--spec: no {cls.__name__} ({first_flaw(error)}); let the workflow call the verb") from None
 
 
 class WorldSpec(Spec):

@@ -13,7 +13,7 @@ from stgrpo.data.hub import HubFile, Snapshot
 from stgrpo.data.sources import Kind, Source
 from stgrpo.errors import UserError
 from stgrpo.files import leaves_folder, read_json, write_json
-from stgrpo.rules import Frozen
+from stgrpo.rules import Frozen, first_flaw
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -69,10 +69,8 @@ def read_lock(path: Path, source: Source) -> Lock | None:
     try:
         lock = Lock.model_validate(read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "as a whole"
         raise UserError(
-            f"{path}: no lock of a source ({where}: {first['msg']}); restore it, or delete it to fetch anew"
+            f"{path}: no lock of a source ({first_flaw(error)}); restore it, or delete it to fetch anew"
         ) from None
     if odd := next((entry for entry in (*lock.files, *lock.members) if _is_odd(entry)), None):
         raise UserError(

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from stgrpo.errors import UserError
 from stgrpo.provenance import digest_of
+from stgrpo.rules import first_flaw
 from stgrpo.specs import ModelSpec, PrepareSpec, ScoreSpec, Spec, WarmPolicySpec, WarmScorerSpec, WorldSpec
 from stgrpo.verification.blocks import ENDING, MADE_BY, Block, weights_of
 from stgrpo.verification.tree import Mismatch
@@ -54,9 +55,7 @@ def check_spec(one: Block, kind: type[S], resolved: Any) -> Iterator[Mismatch]:
     try:
         spec = kind.model_validate(resolved)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{one.path}: its spec is no {kind.__name__}: {place}: {first['msg']}") from None
+        raise UserError(f"{one.path}: its spec is no {kind.__name__}: {first_flaw(error)}") from None
     if (found := spec.hash()) != one.block["spec"]:
         yield Mismatch(one.path, f"its spec has hash {found}, its provenance says {one.block['spec']}")
     return spec
