@@ -39,7 +39,8 @@ class Spec(Frozen):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise UserError(f"--spec: no {cls.__name__} ({first_flaw(error)}); let the workflow call the verb") from None
+            flaw = first_flaw(error)
+            raise UserError(f"--spec: no {cls.__name__} ({flaw}); let the workflow call the verb") from None
 
 
 class WorldSpec(Spec):
