@@ -38,7 +38,7 @@ def read_model(kind: Any, path: str | Path, change: Callable[[Any], None] | None
             model, info = kind.from_pretrained(
                 path, output_loading_info=True, ignore_mismatched_sizes=True, **safe, **options
             )
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:  # transformers, safetensors and their validators raise types of their own
         raise UserError(f"{path}: cannot be read as {kind.__name__} ({_short(error)}); {_AGAIN}") from None
@@ -67,6 +67,7 @@ def read_tokenizer(path: str | Path) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
+    """Let transformers show only errors; its bar holds a semaphore besides, which a killed process leaves behind."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -86,11 +86,18 @@ def resuming(checkpoint: Path | str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # torch's and pickle's are of many types
+        if _is_short_of_memory(error):
+            raise
         first = next(iter(str(error).splitlines()), "")[:80]
         raise UserError(
             f"{checkpoint}: cannot be gone on with ({type(error).__name__}: {first}); remove it and run again: the "
             "training goes on from an earlier one, or starts anew"
         ) from None
+
+
+def _is_short_of_memory(error: Exception) -> bool:
+    """Then nothing is wrong with the checkpoint. By name, for the lead has not read torch."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def layout_of(checkpoint: Path) -> str:
