@@ -95,15 +95,25 @@ def made_by(folder: Path, wanted: str) -> dict[str, Any]:
     Raises:
         UserError: the model was made by another spec, or says nothing of its origin.
     """
-    made = read_json(folder / MADE_BY)
-    block = made.get("provenance") if isinstance(made, dict) else None
-    if not isinstance(block, dict) or not isinstance(block.get("spec"), str):
-        raise UserError(f"{folder / MADE_BY}: holds no provenance; make the model again, or adopt it (stgrpo adopt)")
+    block = origin_of_model(folder)
     if block["spec"] != wanted.partition("@")[2]:
         raise UserError(
             f"{folder}: made by spec {block['spec']}, the configuration asks for {wanted}; make it again "
             "(snakemake TARGET -R train, or -R warm_policy for the policy to start from)"
         )
+    return block
+
+
+def origin_of_model(folder: Path) -> dict[str, Any]:
+    """The provenance of a model.
+
+    Raises:
+        UserError: it says nothing of its origin.
+    """
+    made = read_json(folder / MADE_BY)
+    block = made.get("provenance") if isinstance(made, dict) else None
+    if not isinstance(block, dict) or not isinstance(block.get("spec"), str):
+        raise UserError(f"{folder / MADE_BY}: holds no provenance; make the model again, or adopt it (stgrpo adopt)")
     return block
 
 

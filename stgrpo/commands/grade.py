@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from stgrpo.benchmarks.grading import grade, scores
-from stgrpo.commands import MADE_BY, inherited, origin_of
+from stgrpo.commands import inherited, origin_of, origin_of_model
 from stgrpo.files import hashes, read_json, read_records, sha256, write_json, write_records
 from stgrpo.provenance import provenance
 from stgrpo.records import Prediction, Question
@@ -32,7 +32,7 @@ def run(args: Namespace) -> None:
     graded = grade(questions, predictions, frozenset(args.specs))
     found = scores(questions, predictions, graded)
     data, origins = inherited(*map(origin_of, args.predictions))
-    weights = read_json(args.policy / MADE_BY)["provenance"]
+    weights = origin_of_model(args.policy)
     evaluations = {path.stem: read_json(origin_of(path)) for path in args.predictions}
     write_records(args.graded, graded)  # when nothing is left that could be refused
     origin = provenance(

@@ -15,7 +15,9 @@ from typing import Any
 
 from peft import LoraConfig, PeftModel
 from torch import float32
-from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from stgrpo.policy.weights import read_model, read_tokenizer
 
 LEARNING_RATE = 10  # times that of full training
 _ALPHA = 2  # times the rank: an adapter adds alpha / rank * B A
@@ -40,7 +42,7 @@ def merge_adapters(policy: Path, checkpoint: Path, folder: Path) -> None:
     On the CPU, since the ranks may still hold the GPUs.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    kind: Any = Qwen2_5_VLForConditionalGeneration
-    whole = PeftModel.from_pretrained(kind.from_pretrained(policy, dtype=float32), str(checkpoint))
+    before = read_model(Qwen2_5_VLForConditionalGeneration, policy, dtype=float32)
+    whole = PeftModel.from_pretrained(before, str(checkpoint))
     whole.merge_and_unload().save_pretrained(folder)
-    AutoTokenizer.from_pretrained(policy).save_pretrained(folder)
+    read_tokenizer(policy).save_pretrained(folder)
