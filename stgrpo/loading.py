@@ -44,11 +44,8 @@ def read_experiment(scale: str | None = None) -> Experiment:
             raw = yaml.safe_load(stream)
     except FileNotFoundError:
         raise UserError(f"{Path.cwd()}: no config.yaml here; go to the root of the clone and run again") from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        RecursionError,
-    ) as error:  # ValueError: no UTF-8, or no date
+    # ValueError: no UTF-8, a date that is none, or too long a number
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"config.yaml: no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise UserError("config.yaml: holds no keys; take it from the repository again (git checkout config.yaml)")
@@ -73,9 +70,8 @@ def _unknown(where: str, what: str, names: Iterable[str], known: Iterable[str]) 
 def _parents(experiment: Experiment) -> Iterator[str]:
     yield from _unknown("scale", "scale", [experiment.scale], experiment.scales)
     for name, cell in experiment.cells.items():
-        yield from _unknown(
-            f"cells.{name}.from", "cell", [] if cell.parent is None else [cell.parent], experiment.cells
-        )
+        parents = [] if cell.parent is None else [cell.parent]
+        yield from _unknown(f"cells.{name}.from", "cell", parents, experiment.cells)
 
 
 def _circles(experiment: Experiment) -> Iterator[str]:
