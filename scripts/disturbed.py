@@ -6,20 +6,42 @@ import os
 import random
 import subprocess
 import time
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from running import Process, below, is_writing, place, processes
 from slurm_daemons import Daemons
 
-if TYPE_CHECKING:
-    from kill_campaign import Tally
-
+AIMS = ("checkpoint's write", "evaluation", "training")  # of two that one kill hits, the first counts
+_ENDING = ("a verb", "a verb's child", "everything")  # victims with whom what a verb does comes to an end
 _POLL = 0.01  # seconds; a checkpoint of a tiny model is written in 50 ms
 _SLURM = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "5"]
 _ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
 _OF_POLLS = 0.03  # share of the moments at which it is looked whether to kill inside of something
 _MOST_STARTS = 200  # a run that is not done by then never is
+
+
+@dataclass
+class Tally:
+    """What happened in all runs of a campaign.
+
+    Attributes:
+        kills: by victim and place.
+        aimed: those of them that were aimed.
+        starts, unlocks: of Snakemake, beyond the first of each run.
+        seconds: that each disturbed run took.
+    """
+
+    kills: Counter[tuple[str, str]] = field(default_factory=Counter)
+    aimed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    starts: int = 0
+    unlocks: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+    def inside(self, where: str) -> int:
+        """Kills that ended a process inside of something; what is there when only Snakemake is killed goes on."""
+        return sum(self.kills[victim, where] for victim in _ENDING)
 
 
 class Run:
@@ -40,7 +62,7 @@ class Run:
             raise SystemExit(f"{self.folder}: the undisturbed run failed; see said.txt there")
         return time.monotonic() - began
 
-    def disturbed(self, tally: "Tally", rng: random.Random, gap: float) -> None:
+    def disturbed(self, tally: Tally, rng: random.Random, gap: float) -> None:
         """Run to the end with kills at random times, `gap` seconds apart in the mean, and aimed ones between them."""
         began = time.monotonic()
         snakemake, starts, due = self._start(), 0, began + rng.expovariate(1 / gap)
@@ -68,7 +90,7 @@ class Run:
             self.words, cwd=self.folder, env=_ENVIRONMENT, stdout=self.said, stderr=self.said, start_new_session=True
         )
 
-    def _start_again(self, status: int, tally: "Tally") -> subprocess.Popen:
+    def _start_again(self, status: int, tally: Tally) -> subprocess.Popen:
         """The same command; a lock is left only by a Snakemake that was killed."""
         tally.starts += 1
         if status < 0 and any((self.folder / ".snakemake" / "locks").glob("*")):
@@ -77,7 +99,7 @@ class Run:
             tally.unlocks += 1
         return self._start()
 
-    def _kill(self, snakemake: subprocess.Popen, tally: "Tally", rng: random.Random) -> None:
+    def _kill(self, snakemake: subprocess.Popen, tally: Tally, rng: random.Random) -> None:
         """Kill what is drawn of what is alive."""
         alive = processes(self.folder)
         verbs = [process for process in alive if process.verb]
@@ -108,24 +130,17 @@ class Run:
 
     def _deepest(self, places: list[str]) -> str:
         """Of several places that one kill hit, the one that is counted."""
-        ranked = ("checkpoint's write", "evaluation", "training")
-        return next((one for one in ranked if one in places), places[0] if places else "nothing")
+        return next((one for one in AIMS if one in places), places[0] if places else "nothing")
 
-    def _next_aim(self, tally: "Tally", rng: random.Random) -> str | None:
+    def _next_aim(self, tally: Tally, rng: random.Random) -> str | None:
         """What is hit next of what was not hit often enough."""
-        left = [where for where, most in self.wanted.items() if tally.inside(where) < most]
+        left = [where for where in AIMS if tally.inside(where) < self.args.inside]
         return rng.choice(left) if left else None
 
-    @property
-    def wanted(self) -> dict[str, int]:
-        """Kills inside of what, at least."""
-        inside = self.args.inside
-        return {"checkpoint's write": inside, "evaluation": inside, "training": inside}
-
-    def _kill_inside(self, aim: str, tally: "Tally", rng: random.Random) -> bool:
+    def _kill_inside(self, aim: str, tally: Tally, rng: random.Random) -> bool:
         """Kill a verb at some moment while it is there, a checkpoint's write as soon as it is seen."""
         states = self.folder.glob("results/smoke/cells/*/*/state/train")
-        now = any(map(is_writing, states)) if aim == "checkpoint's write" else rng.random() < _OF_POLLS
+        now = any(map(is_writing, states)) if aim == AIMS[0] else rng.random() < _OF_POLLS
         if not now:
             return False
         for verb in (process for process in processes(self.folder) if process.verb in ("train", "evaluate")):

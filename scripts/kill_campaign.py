@@ -15,38 +15,13 @@ import random
 import subprocess
 import sys
 import time
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from compare_runs import differences, results
-from disturbed import Run
+from disturbed import AIMS, Run, Tally
 from slurm_daemons import Daemons
 
 ROOT = Path(__file__).parents[1]
-AIMS = ("checkpoint's write", "evaluation", "training")
-
-
-@dataclass
-class Tally:
-    """What happened in all runs of a campaign.
-
-    Attributes:
-        kills: by victim and place.
-        aimed: those of them that were aimed.
-        starts, unlocks: of Snakemake, beyond the first of each run.
-        seconds: that each disturbed run took.
-    """
-
-    kills: Counter[tuple[str, str]] = field(default_factory=Counter)
-    aimed: Counter[tuple[str, str]] = field(default_factory=Counter)
-    starts: int = 0
-    unlocks: int = 0
-    seconds: list[float] = field(default_factory=list)
-
-    def inside(self, where: str) -> int:
-        """Kills that hit the inside of something."""
-        return sum(count for (_, place), count in self.kills.items() if place == where)
 
 
 def main() -> int:

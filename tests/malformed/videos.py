@@ -46,7 +46,7 @@ def _sparse(path: Path) -> None:
     os.truncate(path, 10 << 30)
 
 
-def _at(*seconds: float, rotated: int = 0) -> bytes:
+def _at(*seconds: float) -> bytes:
     """A clip whose frames are shown at these times, the i-th of grey level 10 * i."""
     buffer = BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
@@ -85,7 +85,7 @@ def _webm() -> bytes:
 
 
 def _duration(value: int) -> bytes:
-    """The header says another duration and another number of samples than there are."""
+    """The header says another duration than there is."""
     at = _GOOD.index(b"mvhd") + 20
     return _GOOD[:at] + value.to_bytes(4, "big") + _GOOD[at + 4 :]
 
