@@ -39,7 +39,7 @@ def write_results(experiment: Experiment, folder: Path, texts: list[str]) -> Rep
             csv.writer(out).writerows([("row", "reason"), *((next(said)[:2000], next(said)[:2000]) for _ in range(3))])
     scores = {"question": [f"train-{i}" for i in range(PER_BENCHMARK)]}
     (folder / "scores").mkdir(parents=True)
-    pandas.DataFrame({**scores, "scores": [[0.1 * i for i in range(world.FRAMES)]] * PER_BENCHMARK}).to_parquet(
+    pandas.DataFrame({**scores, "scores": [[0.05 * i for i in range(world.FRAMES)]] * PER_BENCHMARK}).to_parquet(
         folder / "scores" / "train.parquet"
     )
     for name in spec.origins:
