@@ -12,12 +12,12 @@ from types import ModuleType
 from typing import Any
 
 from stgrpo.errors import UserError
-from stgrpo.files import hashes, read_json, sha256, write_json
+from stgrpo.files import NO_SPACE, hashes, read_json, sha256, write_json
 from stgrpo.provenance import provenance
 from stgrpo.specs import Spec
 
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 MADE_BY = "made_by.json"  # in a model's folder: spec and provenance
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 VERBS = {
     "demo": "render the demo's world in the corpora's original formats",
@@ -149,8 +149,17 @@ def vouch(spec: Spec, inputs: Sequence[Path], *outputs: Path) -> None:
     write_json(origin_of(outputs[0]), {"spec": spec.model_dump(mode="json"), "provenance": block})
 
 
+def disk_trouble(error: Exception) -> str | None:
+    """What to do about a disk that is full, read-only or somebody else's; None if the error is of another kind."""
+    if out_of_space(error):
+        return "no space left on the disk; free some and run again"
+    if isinstance(error, OSError) and error.errno in _FORBIDDEN:
+        return f"{os.strerror(error.errno)}; see that it can be read and written, and run again"
+    return None
+
+
 def out_of_space(error: Exception) -> bool:
     """Whether an error says that a disk is full or a quota spent: by its number, or, in safetensors', by its words."""
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
         return True
-    return any(os.strerror(number) in str(error) for number in _FULL)
+    return any(os.strerror(number) in str(error) for number in NO_SPACE)
