@@ -35,8 +35,8 @@ def written_to(folder: Path, words: list[str], **others: str) -> list[str]:
 
 
 def content(folder: Path) -> Mapping[str, bytes]:
-    """Every file below a folder, locks and what verbs keep to themselves left out, times of day blotted out."""
-    dated = re.compile(rb'"(finished|began)": "[^"]*"|"(seconds|process)": [0-9.e-]+')
+    """Every file below a folder, but for states; what tells one run from its repetition in provenance is blotted out."""
+    dated = re.compile(rb'"(finished|began|commit)": "[^"]*"|"(seconds|process|dirty)": [0-9.a-z-]+')
     return {
         str(path.relative_to(folder)): dated.sub(b"", path.read_bytes())
         for path in sorted(folder.rglob("*"))

@@ -12,6 +12,7 @@ from stgrpo.progress import Progress
 from stgrpo.provenance import provenance
 from stgrpo.records import FrameScores, Question
 from stgrpo.specs import ScoreSpec
+from stgrpo.state import only_writer
 
 
 def register(parser: ArgumentParser) -> None:
@@ -26,13 +27,18 @@ def register(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Score and write."""
+    spec = ScoreSpec.parse(args.spec)
+    with only_writer(args.out):
+        _score(spec, args)
+
+
+def _score(spec: ScoreSpec, args: Namespace) -> None:
     with importing():
         import pandas as pd
 
         from stgrpo.importance.scoring import batches, machine, score_shard
         from stgrpo.importance.shards import in_shards
 
-    spec = ScoreSpec.parse(args.spec)
     work = batches(read_records(args.questions, Question), spec.frames)
     computing = machine(args.gpus, args.threads)
     shards = min(computing.shards, len(work))
