@@ -35,7 +35,7 @@ def written_to(folder: Path, words: list[str], **others: str) -> list[str]:
 
 
 def content(folder: Path) -> Mapping[str, bytes]:
-    """Every file below a folder, but for states; what tells one run from its repetition in provenance is blotted out."""
+    """Every file below a folder, but for states; what tells a run from its repetition in provenance is blotted out."""
     dated = re.compile(rb'"(finished|began|commit)": "[^"]*"|"(seconds|process|dirty)": [0-9.a-z-]+')
     return {
         str(path.relative_to(folder)): dated.sub(b"", path.read_bytes())
