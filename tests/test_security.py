@@ -26,10 +26,10 @@ from stgrpo.loading import load_experiment
 from stgrpo.policy.model import load_policy
 from stgrpo.rl.trainer import STGRPOTrainer
 
-# What a shell would do with it in each kind of quotes, or in none.
-NASTY = (
-    "$(touch pwned) `touch pwned` ; touch pwned | tee pwned & \" $(touch pwned) \" ' ; touch pwned ; ' \n touch pwned\n"
-)
+# In each kind of quotes, and without any, a shell would make the canary of it.
+NASTY = """$(touch pwned) `touch pwned`; touch pwned | tee pwned & " $(touch pwned) " ' ; touch pwned ; '
+touch pwned
+"""
 NUMBERS_AND_NAMES = {  # what stands in a shell line without quotes: numbers, hashes, and names of [a-z0-9-]
     *("threads", "wildcards.cell", "wildcards.seed", "params.specs", "params.threads"),
     *("resources.rows", "resources.gpu", "resources.nodes", "resources.processes", "resources.micro_rows"),
@@ -79,9 +79,7 @@ def test_a_prompt_reaches_no_shell(tmp_path: Path):
     raw = yaml.safe_load((folder / "config.yaml").read_text())
     raw["scale"] = "smoke"
     raw["scales"]["smoke"]["warm"]["policy"]["max_steps"] = 1
-    for cell in raw["cells"].values():
-        if "prompt" in cell:
-            cell["prompt"] = NASTY + "{question}"
+    raw["scales"]["smoke"]["prompt"] = NASTY + "{question}"
     (folder / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
     everything = snakemake(folder, "-n", "-p")
     assert everything.returncode == 0, everything.stderr
