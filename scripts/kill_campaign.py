@@ -62,11 +62,12 @@ def main() -> int:
         rng = random.Random(args.seed)
         while sum(tally.kills.values()) < args.kills or any(tally.inside(aim) < args.inside for aim in AIMS):
             number = len(tally.seconds) + 1
-            run = Run(_clone(args.folder / f"disturbed{number}", args), args, daemons)
+            run = Run(_clone(args.folder / f"disturbed{number}", args, whole.folder), args, daemons)
             run.disturbed(tally, rng, usual / args.a_run)
             found = list(differences(whole.folder, run.folder))
             different += [f"{run.folder.name}: {line}" for line in found]
-            print(f"run {number}: {tally.seconds[-1]:.0f} s, {sum(tally.kills.values())} kills, {found}", flush=True)
+            equal = "all equal" if not found else f"{len(found)} files differ"
+            print(f"run {number}: {tally.seconds[-1]:.0f} s, {sum(tally.kills.values())} kills, {equal}", flush=True)
     finally:
         if daemons:
             daemons.stop()
@@ -89,8 +90,9 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _clone(folder: Path, args: argparse.Namespace) -> Path:
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+def _clone(folder: Path, args: argparse.Namespace, origin: Path = ROOT) -> Path:
+    """Of the undisturbed clone, so that all are of one commit."""
+    subprocess.run(["git", "clone", "--quiet", str(origin), str(folder)], check=True)
     if args.executor == "slurm":
         (folder / "containers" / "stgrpo.sif").hardlink_to(ROOT / "containers" / "stgrpo.sif")
     return folder
