@@ -8,7 +8,7 @@ from io import TextIOWrapper
 
 from stgrpo.commands import VERBS, disk_trouble, load_verb
 from stgrpo.errors import UserError
-from stgrpo.provenance import commit
+from stgrpo.provenance import commit, image
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ["OMP_NUM_THREADS"] = str(args.threads)  # before torch is read; results must not hang on the machine
     commit()
     try:
+        image()
         args.run(args)
     except UserError as error:
         print(f"{chosen}: {error}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """The jobs of a finished run as the workflow starts them, to be started again by hand with other places to write to."""
 
+import errno
 import re
 import shlex
 from collections.abc import Mapping
@@ -42,3 +43,16 @@ def content(folder: Path) -> Mapping[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and "state" not in path.relative_to(folder).parts and path.name != "lock"
     }
+
+
+def fill(disk: Path, free: int) -> Path:
+    """Leave `free` bytes of a disk."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as out:
+        try:
+            while True:
+                out.write(bytes(1 << 12))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+        out.truncate(out.tell() - free // 4096 * 4096)
+    return ballast

@@ -3,6 +3,9 @@
 The verbs are those of a finished run, word for word, but for where they write.
 """
 
+import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from job_commands import commands, content, written_to
+from job_commands import commands, content, fill, written_to
+from support import snakemake
 
 from stgrpo.__main__ import main
+from stgrpo.files import link_or_copy, sha256
 
 pytestmark = pytest.mark.workflow
 
@@ -68,3 +73,101 @@ def test_while_an_orphan_works_a_second_start_is_refused_of(verb: str, jobs, in_
     assert not [name for name in ended if name.endswith(".lock")]
     assert main(words) == 0
     assert content(tmp_path / "out") == ended
+
+
+TABLE = "results/smoke/table2.tex"
+
+
+@pytest.fixture
+def own_clone(clone: Path, tmp_path: Path) -> Path:
+    """A copy to spoil; what Snakemake remembers comes along."""
+    return shutil.copytree(clone, tmp_path / "clone", symlinks=True)
+
+
+def test_a_second_snakemake_in_the_same_folder_is_refused_and_the_first_goes_on(own_clone: Path):
+    whole = (own_clone / TABLE).read_bytes()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe, locks = subprocess.PIPE, own_clone / ".snakemake/locks"
+    command = ["snakemake", TABLE, "-R", "tabulate"]
+    first = subprocess.Popen(command, cwd=own_clone, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=environment)
+    wait_for(lambda: any(locks.glob("*output*")), first)
+    first.send_signal(signal.SIGSTOP)
+    second = snakemake(own_clone, TABLE, "-R", "tabulate")
+    assert second.returncode == 1
+    assert "Error: Directory cannot be locked." in second.stderr
+    assert "It can be removed with the --unlock argument." in second.stderr
+    first.send_signal(signal.SIGCONT)
+    text, _ = first.communicate(timeout=120)
+    assert first.returncode == 0, text
+    assert (own_clone / TABLE).read_bytes() == whole
+
+
+def test_a_result_from_the_future_is_one_line_until_it_is_touched(own_clone: Path):
+    """The clock was wrong for a while, then set right; Snakemake would find the same out of date for ever."""
+    graded, ahead = own_clone / "results/smoke/cells/grpo/seed0/graded.jsonl", time.time() + 400 * 24 * 3600
+    os.utime(graded, (ahead, ahead))
+    refused = snakemake(own_clone, TABLE, "-R", "tabulate")
+    assert refused.returncode == 1
+    assert f"than input {graded.relative_to(own_clone)}" in refused.stderr
+    assert "This could indicate a clock skew problem" in refused.stderr
+    graded.touch()
+    done = snakemake(own_clone, TABLE)
+    assert done.returncode == 0, done.stderr
+    assert "of 1 steps (100%) done" in done.stderr
+    assert "Nothing to be done" in snakemake(own_clone, TABLE, "-n").stdout
+
+
+def test_a_disk_that_fills_up_under_snakemake_s_own_notes(own_clone: Path, small_disk: Callable[[str], Path]):
+    """It cannot note that a job is done, says so, and makes that result again when there is room."""
+    notes, disk = own_clone / ".snakemake", small_disk("4m")
+    shutil.rmtree(notes)
+    notes.symlink_to(disk)
+    assert snakemake(own_clone, TABLE, "-n").returncode == 0
+    ballast = fill(disk, 9 * 4096)  # room for its lock and its log
+    full = snakemake(own_clone, TABLE, "-R", "grade")
+    assert full.returncode == 1
+    assert "Error recording metadata for finished job ([Errno 28] No space left on device)" in full.stderr
+    assert "Traceback" not in full.stderr
+    ballast.unlink()
+    again = snakemake(own_clone, TABLE)
+    assert again.returncode == 0, again.stderr
+    assert "Nothing to be done" in snakemake(own_clone, TABLE, "-n").stdout
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("put", ["nothing", "another image"])
+def test_an_image_that_is_replaced_between_two_jobs(own_clone: Path, image: Path, put: str):
+    """Snakemake is held after the first of two gradings; no result names an image that did not make it."""
+    place, first = own_clone / "containers/stgrpo.sif", own_clone / "results/smoke/cells/st-grpo/seed0/metrics.json"
+    second = own_clone / "results/smoke/cells/grpo/seed0/metrics.json"
+    link_or_copy(image, place)
+    for path in (first, second, own_clone / TABLE):
+        path.unlink()
+    words = ["snakemake", "--sdm", "apptainer", "--cores", "1", str(first.relative_to(own_clone)), TABLE]
+    pipe = subprocess.PIPE
+    run = subprocess.Popen(words, cwd=own_clone, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+    wait_for(lambda: first.exists() or second.exists(), run)
+    run.send_signal(signal.SIGSTOP)
+    made = next(path for path in (first, second) if path.exists())
+    if put == "nothing":
+        place.unlink()
+        wanted = "could not open image"
+    else:
+        other = place.with_name("other.sif")
+        shutil.copyfile(image, other)
+        with other.open("ab") as out:
+            out.write(b"\n")
+        other.replace(place)
+        wanted = f"grade: {place}: another image than when this run began; type the same again"
+    run.send_signal(signal.SIGCONT)
+    text, _ = run.communicate(timeout=120)
+    assert run.returncode == 1
+    assert wanted in text
+    assert not (own_clone / TABLE).exists()
+    assert json.loads(made.read_text())["provenance"]["image"]["sha256"] == sha256(image)
+    if put == "another image":
+        again = snakemake(own_clone, "--sdm", "apptainer", "--cores", "1", TABLE)
+        assert again.returncode == 0, again.stderr
+        told = json.loads((own_clone / TABLE).with_suffix(".provenance.json").read_text())["image"]
+        assert told == {"path": str(place), "sha256": sha256(place)}
+        assert told["sha256"] != sha256(image)

@@ -3,13 +3,12 @@
 The verbs are those of a finished run, word for word, but for where they write.
 """
 
-import errno
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from job_commands import commands, content, written_to
+from job_commands import commands, content, fill, written_to
 
 from stgrpo.__main__ import main
 
@@ -27,19 +26,6 @@ def jobs(clone: Path) -> Mapping[str, list[str]]:
 @pytest.fixture
 def in_clone(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(clone)
-
-
-def fill(disk: Path, free: int) -> Path:
-    """Leave `free` bytes of a disk."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as out:
-        try:
-            while True:
-                out.write(bytes(1 << 12))
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
-        out.truncate(out.tell() - free // 4096 * 4096)
-    return ballast
 
 
 def into(folder: Path, words: list[str]) -> list[str]:

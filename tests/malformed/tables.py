@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from malformed.harness import Case
 from support import ROOT
 
+from malformed.harness import Case
 from stgrpo.__main__ import main
 from stgrpo.config import Row
 from stgrpo.planning import sources
