@@ -168,6 +168,6 @@ def test_an_image_that_is_replaced_between_two_jobs(own_clone: Path, image: Path
     if put == "another image":
         again = snakemake(own_clone, "--sdm", "apptainer", "--cores", "1", TABLE)
         assert again.returncode == 0, again.stderr
-        told = json.loads((own_clone / TABLE).with_suffix(".provenance.json").read_text())["image"]
+        told = json.loads((own_clone / TABLE).with_suffix(".provenance.json").read_text())["provenance"]["image"]
         assert told == {"path": str(place), "sha256": sha256(place)}
         assert told["sha256"] != sha256(image)
