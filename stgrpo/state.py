@@ -73,7 +73,11 @@ def only_writer(path: str | Path) -> Iterator[None]:
     with ExitStack() as held:
         while True:
             lock = held.enter_context(mark.open("a+"))
-            _acquire(lock, Path(path))
+            try:
+                _acquire(lock, Path(path))
+            except OSError:  # it is ours, but there is no room to say so
+                mark.unlink(missing_ok=True)
+                raise
             if _is_still(mark, lock):  # who held it before has removed it
                 break
         held.callback(mark.unlink, missing_ok=True)

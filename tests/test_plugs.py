@@ -5,20 +5,26 @@ The verbs are those of a finished run, word for word, but for where they write.
 
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from job_commands import commands, content, fill, written_to
 from support import snakemake
 
 from stgrpo.__main__ import main
 from stgrpo.files import link_or_copy, sha256
+from stgrpo.rules import FrameRule
+from stgrpo.video import FrameReader
 
 pytestmark = pytest.mark.workflow
 
@@ -73,6 +79,51 @@ def test_while_an_orphan_works_a_second_start_is_refused_of(verb: str, jobs, in_
     assert not [name for name in ended if name.endswith(".lock")]
     assert main(words) == 0
     assert content(tmp_path / "out") == ended
+
+
+class Hanging(FrameReader):
+    """Its child is stopped before the third video."""
+
+    reads = 0
+
+    def read(self, path: str | Path, rule: FrameRule) -> np.ndarray:
+        Hanging.reads += 1
+        if Hanging.reads == 3:
+            if self._child is None:
+                self._start()
+            assert self._child is not None
+            assert self._child.pid is not None
+            os.kill(self._child.pid, signal.SIGSTOP)
+            self.timeout = 0.5
+        return super().read(path, rule)
+
+
+@pytest.mark.parametrize(("verb", "place"), [("evaluate", "stgrpo.video"), ("train", "stgrpo.rl.train")])
+def test_a_decoder_that_hangs_in(verb: str, place: str, jobs, in_clone, tmp_path: Path, monkeypatch, capfd):
+    """What decoded in prepare hangs later on: one line, nothing in place, and it goes on when that is mended."""
+    words = written_to(tmp_path / "out", jobs[verb])
+    with monkeypatch.context() as hung:
+        hung.setattr(f"{place}.FrameReader", Hanging)
+        hung.setattr(Hanging, "reads", 0)
+        assert main(words) == 2
+    said = capfd.readouterr().err.splitlines()
+    assert re.fullmatch(rf"{verb}: resources/smoke/\S+\.mp4: still decoding after 0\.5 s, given up", said[-1])
+    assert content(tmp_path / "out") == {}
+    assert main(words) == 0
+
+
+@pytest.mark.parametrize("verb", ["score", "train", "evaluate"])
+def test_gpus_that_slurm_gave_and_torch_does_not_see(verb: str, jobs, in_clone, tmp_path: Path, monkeypatch, capfd):
+    """A driver that broke, or an image without --nv: the job would take months on the CPUs and say nothing."""
+    if torch.cuda.is_available():
+        pytest.skip("this machine has GPUs")
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "4")
+    assert main(written_to(tmp_path / "out", jobs[verb])) == 2
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        f"{verb}: Slurm gave this job 4 GPUs on {socket.gethostname()}, but torch sees none; see that nvidia-smi works "
+        "there, and in the image (apptainer-args: --nv), and run again"
+    )
+    assert content(tmp_path / "out") == {}
 
 
 TABLE = "results/smoke/table2.tex"

@@ -3,6 +3,7 @@
 import errno
 import gc
 import os
+import socket
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -124,6 +125,22 @@ def inherited(*origins: Path) -> tuple[dict[str, str], dict[str, str]]:
             raise UserError(f"{origin}: holds no provenance; remove it and run again")
         data |= block.get("data", {})
     return data, hashes(said)
+
+
+def refuse_lost_gpus() -> None:
+    """Refuse to compute on CPUs what Slurm has given GPUs for; it would take months.
+
+    Raises:
+        UserError: torch sees none of them.
+    """
+    import torch
+
+    given = os.environ.get("SLURM_GPUS_ON_NODE")
+    if given and not torch.cuda.is_available():
+        raise UserError(
+            f"Slurm gave this job {given} GPUs on {socket.gethostname()}, but torch sees none; see that nvidia-smi "
+            "works there, and in the image (apptainer-args: --nv), and run again"
+        )
 
 
 def device_name() -> str:

@@ -6,7 +6,17 @@ Writes: OUT, a parquet file with one row a question: id and the list of cosines;
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stgrpo.commands import MADE_BY, add_spec, add_threads, device_name, importing, inherited, model_files, origin_of
+from stgrpo.commands import (
+    MADE_BY,
+    add_spec,
+    add_threads,
+    device_name,
+    importing,
+    inherited,
+    model_files,
+    origin_of,
+    refuse_lost_gpus,
+)
 from stgrpo.files import hashes, read_records, replacing, sha256, write_json
 from stgrpo.progress import Progress
 from stgrpo.provenance import provenance
@@ -39,6 +49,7 @@ def _score(spec: ScoreSpec, args: Namespace) -> None:
         from stgrpo.importance.scoring import batches, machine, score_shard
         from stgrpo.importance.shards import in_shards
 
+    refuse_lost_gpus()
     work = batches(read_records(args.questions, Question), spec.frames)
     computing = machine(args.gpus, args.threads)
     shards = min(computing.shards, len(work))
