@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
-from stgrpo.commands import VERBS, load_verb, out_of_space
+from stgrpo.commands import VERBS, disk_trouble, load_verb
 from stgrpo.errors import UserError
-from stgrpo.provenance import commit
+from stgrpo.provenance import commit, image
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,15 +34,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ["OMP_NUM_THREADS"] = str(args.threads)  # before torch is read; results must not hang on the machine
     commit()
     try:
+        image()
         args.run(args)
     except UserError as error:
         print(f"{chosen}: {error}", file=sys.stderr)
         return 2
     except Exception as error:
-        if not out_of_space(error):
+        if (trouble := disk_trouble(error)) is None:
             raise
-        where = getattr(error, "filename", None) or vars(args).get("out", "one of its files")
-        print(f"{chosen}: {where}: no space left on the disk; free some and run again", file=sys.stderr)
+        given = vars(args)
+        where = getattr(error, "filename", None) or given.get("out") or given.get("hub", "one of its files")
+        print(f"{chosen}: {UserError(f'{where}: {trouble}')}", file=sys.stderr)
         return 2
     return 0
 

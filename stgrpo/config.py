@@ -285,7 +285,11 @@ class Experiment(Frozen):
     """The whole of `config.yaml`."""
 
     scale: str
-    container: str = Field(description="image that rules run in where Snakemake is told to use Apptainer")
+    # Snakemake puts it into a shell's line as it is.
+    container: str = Field(
+        pattern=r"^[A-Za-z0-9._/][A-Za-z0-9._/:@+~-]*$",
+        description="image that rules run in where Snakemake is told to use Apptainer",
+    )
     scales: dict[str, Scale]
     cells: dict[Name, Cell]
     benchmarks: dict[str, Benchmark]

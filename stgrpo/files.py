@@ -1,6 +1,7 @@
 """Files that are either there and whole or not there: written under a temporary name, flushed to disk, renamed."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,8 @@ from stgrpo.records import Record
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
@@ -32,6 +35,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         put_in_place(temporary, final)
+    except OSError as error:
+        if error.errno in NO_SPACE:  # a write says not where, a copy names its origin
+            error.filename, error.filename2 = str(final), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from stgrpo.files import read_json, sha256, write_json
-from stgrpo.provenance import COMMIT, DIRTY, IMAGE, commit
+from stgrpo.provenance import COMMIT, DIRTY, IMAGE, IMAGE_FILE, commit, image_file
 
 _MARK = Path("containers", ".image.json")
 _BIND = "APPTAINER_BIND"
@@ -24,6 +24,7 @@ def environment(container: Path, scale: str) -> dict[str, str]:
         COMMIT: found["commit"] or "",
         DIRTY: {True: "1", False: "0", None: ""}[found["dirty"]],
         IMAGE: image_hash(container),
+        IMAGE_FILE: image_file(container),
         _BIND: ",".join(dict.fromkeys([*bound, *outside])),
     }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stgrpo import __version__
+from stgrpo.errors import UserError
 
 _PACKAGES = (
     *("torch", "transformers", "tokenizers", "safetensors", "trl", "accelerate", "deepspeed", "peft", "datasets"),
@@ -22,7 +23,8 @@ _PACKAGES = (
 )
 _SLURM = ("SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_JOB_PARTITION", "SLURMD_NODENAME")
 _DECIDES = ("stgrpo", "envs", "workflow", ":(exclude)workflow/resources/locks")
-COMMIT, DIRTY, IMAGE = "STGRPO_COMMIT", "STGRPO_DIRTY", "STGRPO_IMAGE"
+COMMIT, DIRTY = "STGRPO_COMMIT", "STGRPO_DIRTY"
+IMAGE, IMAGE_FILE = "STGRPO_IMAGE", "STGRPO_IMAGE_FILE"  # its hash, and what tells its file from another one
 
 
 _NOTHING: Mapping[str, str] = {}
@@ -102,11 +104,31 @@ def commit() -> dict[str, Any]:
     return {"commit": sha, "dirty": None if changes is None else bool(changes)}
 
 
+@cache
 def image() -> dict[str, str | None] | None:
-    """The image that this process runs in, null outside one."""
+    """The image that this process runs in, null outside one.
+
+    A verb asks as it starts: the hash was taken when the run began, and does not hold for what replaced the file since.
+    Where the file cannot be seen from inside, it is taken for the same.
+
+    Raises:
+        UserError: it is another file by now.
+    """
     if path := os.environ.get("APPTAINER_CONTAINER"):
+        said = os.environ.get(IMAGE_FILE)
+        if said and Path(path).exists() and image_file(Path(path)) != said:
+            raise UserError(
+                f"{path}: another image than when this run began; type the same again, so that results name the image "
+                "that makes them"
+            )
         return {"path": path, "sha256": os.environ.get(IMAGE) or None}
     return None
+
+
+def image_file(path: Path) -> str:
+    """What tells a file from another one that takes its place: its size and time."""
+    stat = path.stat()
+    return f"{stat.st_size} bytes of {stat.st_mtime_ns}"
 
 
 def _versions() -> dict[str, str]:

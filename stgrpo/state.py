@@ -14,7 +14,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -56,6 +56,39 @@ def state_folder(path: str | Path, key: str) -> Iterator[Path]:
         _acquire(lock, folder)
         _claim(folder, key)
         yield folder
+
+
+@contextmanager
+def only_writer(path: str | Path) -> Iterator[None]:
+    """Nobody else writes what stands at `path`: a lock beside it, which goes when its holder is done.
+
+    Two starts of one job (Snakemake was killed and typed again, the first job lives on) would each put something in
+    place, and one would vouch for what the other wrote.
+
+    Raises:
+        UserError: as `state_folder`.
+    """
+    mark = Path(path).with_name(f".{Path(path).name}.lock")
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        while True:
+            lock = held.enter_context(mark.open("a+"))
+            try:
+                _acquire(lock, Path(path))
+            except OSError:  # it is ours, but there is no room to say so
+                mark.unlink(missing_ok=True)
+                raise
+            if _is_still(mark, lock):  # who held it before has removed it
+                break
+        held.callback(mark.unlink, missing_ok=True)
+        yield
+
+
+def _is_still(mark: Path, lock: TextIO) -> bool:
+    try:
+        return os.path.samestat(mark.stat(), os.fstat(lock.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _acquire(lock: TextIO, folder: Path) -> None:

@@ -103,17 +103,22 @@ def _answer(path: str, rule: FrameRule) -> tuple[np.ndarray | None, str | None]:
         return None, f"{type(error).__name__}: {reason}"
 
 
+class _KilledError(VideoError):
+    """The decoder was killed, by nobody here."""
+
+
 class FrameReader:
     """Decodes in a child process, because decord can deadlock on a damaged file while it holds the interpreter's lock.
 
     Use it as a context manager. A decode that takes longer than `timeout` seconds is killed with its child; the next
-    one starts a fresh child.
+    one starts a fresh child. A child that somebody else kills costs nothing the first time: the video is tried again.
     """
 
     def __init__(self, timeout: float = 60.0) -> None:
         self.timeout = timeout
         self._child: BaseProcess | None = None
         self._pipe: Connection | None = None
+        self._abandoned = False
 
     def __enter__(self) -> "FrameReader":
         return self
@@ -129,6 +134,14 @@ class FrameReader:
         """
         if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises for a name that is too long
             raise VideoError(f"{path}: no such file")
+        try:
+            return self._read(path, rule)
+        except _KilledError:  # which says nothing about the video, unless it happens again
+            if self._abandoned:
+                raise
+            return self._read(path, rule)
+
+    def _read(self, path: str | Path, rule: FrameRule) -> np.ndarray:
         pipe = self._pipe or self._start()
         try:
             pipe.send((str(path), rule))
@@ -137,7 +150,10 @@ class FrameReader:
                 raise VideoError(f"{path}: still decoding after {self.timeout:g} s, given up")
             frames, reason = pipe.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError):
+            killed = self._was_killed()
             self._stop(kill=True)
+            if killed:
+                raise _KilledError(f"{path}: the decoder was killed on it twice; short of memory?") from None
             raise VideoError(f"{path}: the decoder crashed on it") from None
         except BaseException:  # interrupted while it waits: the answer must not be taken for the next video's
             self._stop(kill=True)
@@ -148,8 +164,16 @@ class FrameReader:
 
     def abandon(self) -> None:
         """End a read that goes on in another thread, which then raises its VideoError soon."""
+        self._abandoned = True
         if (child := self._child) is not None:
             child.kill()
+
+    def _was_killed(self) -> bool:
+        """Whether the child that has gone was ended by somebody, such as the kernel that lacks memory."""
+        if self._child is None:
+            return False
+        self._child.join(_FAREWELL)
+        return self._child.exitcode == -signal.SIGKILL
 
     def _start(self) -> Connection:
         context = multiprocessing.get_context("spawn")  # a forked copy of a threaded process may deadlock by itself

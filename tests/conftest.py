@@ -1,6 +1,7 @@
 """Fixtures: small real things; mp4 files, questions about them, a random tiny policy on disk."""
 
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,27 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = snakemake(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A file system of its own; call it to set its size.
+
+    Skipped where none may be mounted, as in a container without privileges, even if nothing else may be skipped: the
+    tests that use /dev/full run everywhere.
+    """
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def size(text: str) -> Path:
+        subprocess.run(["mount", "-o", f"remount,size={text}", str(disk)], check=True)
+        return disk
+
+    done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(disk)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"a full disk needs a small file system, and mounting one failed: {done.stderr.strip()}")
+    yield size
+    subprocess.run(["umount", str(disk)], check=True)
 
 
 def spec_of(grouping: str = "importance+spatial", variants: int = 2, generations: int = 4, **more) -> TrainSpec:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -170,27 +170,6 @@ def test_model_holds_changed_weights_and_nothing_of_the_trainer(tmp_path, inputs
     assert sorted(v.double().sum().item() for v in loaded.values()) == sorted(
         v.double().sum().item() for v in saved.values()
     ), "every tensor, under whatever name"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """A file system of its own; call it to set its size.
-
-    Skipped where none may be mounted, as in a container without privileges, even if nothing else may be skipped: the
-    tests that use /dev/full run everywhere.
-    """
-    disk = tmp_path / "disk"
-    disk.mkdir()
-
-    def size(text: str) -> Path:
-        subprocess.run(["mount", "-o", f"remount,size={text}", str(disk)], check=True)
-        return disk
-
-    done = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(disk)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"a full disk needs a small file system, and mounting one failed: {done.stderr.strip()}")
-    yield size
-    subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_full_disk_ends_in_one_line_and_is_resumed_when_mended(tmp_path, inputs, small_disk):

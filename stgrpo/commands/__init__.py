@@ -3,6 +3,7 @@
 import errno
 import gc
 import os
+import socket
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +13,12 @@ from types import ModuleType
 from typing import Any
 
 from stgrpo.errors import UserError
-from stgrpo.files import hashes, read_json, sha256, write_json
+from stgrpo.files import NO_SPACE, hashes, read_json, sha256, write_json
 from stgrpo.provenance import provenance
 from stgrpo.specs import Spec
 
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 MADE_BY = "made_by.json"  # in a model's folder: spec and provenance
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 VERBS = {
     "demo": "render the demo's world in the corpora's original formats",
@@ -136,6 +137,22 @@ def inherited(*origins: Path) -> tuple[dict[str, str], dict[str, str]]:
     return data, hashes(said)
 
 
+def refuse_lost_gpus() -> None:
+    """Refuse to compute on CPUs what Slurm has given GPUs for; it would take months.
+
+    Raises:
+        UserError: torch sees none of them.
+    """
+    import torch
+
+    given = os.environ.get("SLURM_GPUS_ON_NODE")
+    if given and not torch.cuda.is_available():
+        raise UserError(
+            f"Slurm gave this job {given} GPUs on {socket.gethostname()}, but torch sees none; see that nvidia-smi "
+            "works there, and in the image (apptainer-args: --nv), and run again"
+        )
+
+
 def device_name() -> str:
     """What torch computes on here: "cpu", or the GPU's name."""
     import torch
@@ -159,8 +176,17 @@ def vouch(spec: Spec, inputs: Sequence[Path], *outputs: Path) -> None:
     write_json(origin_of(outputs[0]), {"spec": spec.model_dump(mode="json"), "provenance": block})
 
 
+def disk_trouble(error: Exception) -> str | None:
+    """What to do about a disk that is full, read-only or somebody else's; None if the error is of another kind."""
+    if out_of_space(error):
+        return "no space left on the disk; free some and run again"
+    if isinstance(error, OSError) and error.errno in _FORBIDDEN:
+        return f"{os.strerror(error.errno)}; see that it can be read and written, and run again"
+    return None
+
+
 def out_of_space(error: Exception) -> bool:
     """Whether an error says that a disk is full or a quota spent: by its number, or, in safetensors', by its words."""
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
         return True
-    return any(os.strerror(number) in str(error) for number in _FULL)
+    return any(os.strerror(number) in str(error) for number in NO_SPACE)

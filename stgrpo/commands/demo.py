@@ -10,6 +10,7 @@ from stgrpo.commands import add_spec
 from stgrpo.files import write_json
 from stgrpo.provenance import provenance
 from stgrpo.specs import WorldSpec
+from stgrpo.state import only_writer
 
 
 def register(parser: ArgumentParser) -> None:
@@ -24,6 +25,8 @@ def run(args: Namespace) -> None:
     from stgrpo.demo.corpora import WRITERS
 
     spec = WorldSpec.parse(args.spec)
-    WRITERS[spec.source](args.hub, spec.corpus)
-    write_json(args.provenance, provenance(spec.hash(), seed=spec.corpus.seed, resolved=spec.model_dump(mode="json")))
+    with only_writer(args.provenance):
+        WRITERS[spec.source](args.hub, spec.corpus)
+        block = provenance(spec.hash(), seed=spec.corpus.seed, resolved=spec.model_dump(mode="json"))
+        write_json(args.provenance, block)
     print(f"{args.hub}: {spec.corpus.videos} videos for {spec.source}")

@@ -17,6 +17,7 @@ from stgrpo.commands import (
     made_by,
     model_files,
     origin_of,
+    refuse_lost_gpus,
 )
 from stgrpo.files import hashes, read_records, sha256, write_json, write_records
 from stgrpo.provenance import provenance
@@ -45,6 +46,7 @@ def run(args: Namespace) -> None:
         from stgrpo.policy.model import load_policy
 
     torch.set_num_threads(args.threads)
+    refuse_lost_gpus()
     spec = EvalSpec.parse(args.spec)
     asked = [(path.stem, question) for path in args.questions for question in read_records(path, Question)]
     made = made_by(args.policy, spec.policy)

@@ -21,6 +21,7 @@ from stgrpo.errors import UserError
 from stgrpo.files import write_json
 from stgrpo.progress import amount
 from stgrpo.provenance import digest_of, lock_hash, provenance
+from stgrpo.state import only_writer
 
 
 def register(parser: ArgumentParser) -> None:
@@ -50,7 +51,8 @@ def run(args: Namespace) -> None:
         UserError: what was to come cannot be had, or cannot be written.
     """
     try:
-        _run(args)
+        with only_writer(args.lock or args.out):  # a lock is every scale's
+            _run(args)
     except OSError as error:
         if out_of_space(error):
             raise

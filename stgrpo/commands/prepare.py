@@ -18,6 +18,7 @@ from stgrpo.provenance import provenance
 from stgrpo.records import Question, SetAside
 from stgrpo.rules import FrameRule
 from stgrpo.specs import PrepareSpec
+from stgrpo.state import only_writer
 from stgrpo.video import FrameReader
 
 
@@ -34,7 +35,8 @@ def register(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Read, check that every video decodes, write."""
-    prepare(PrepareSpec.parse(args.spec), args.source, args.out, args.aside, args.apart_from)
+    with only_writer(args.out):
+        prepare(PrepareSpec.parse(args.spec), args.source, args.out, args.aside, args.apart_from)
 
 
 def prepare(spec: PrepareSpec, source: Path, out: Path, set_aside: Path, apart_from: Path | None = None) -> None:

@@ -6,12 +6,23 @@ Writes: OUT, a parquet file with one row a question: id and the list of cosines;
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from stgrpo.commands import MADE_BY, add_spec, add_threads, device_name, importing, inherited, model_files, origin_of
+from stgrpo.commands import (
+    MADE_BY,
+    add_spec,
+    add_threads,
+    device_name,
+    importing,
+    inherited,
+    model_files,
+    origin_of,
+    refuse_lost_gpus,
+)
 from stgrpo.files import hashes, read_records, replacing, sha256, write_json
 from stgrpo.progress import Progress
 from stgrpo.provenance import provenance
 from stgrpo.records import FrameScores, Question
 from stgrpo.specs import ScoreSpec
+from stgrpo.state import only_writer
 
 
 def register(parser: ArgumentParser) -> None:
@@ -26,13 +37,19 @@ def register(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Score and write."""
+    spec = ScoreSpec.parse(args.spec)
+    with only_writer(args.out):
+        _score(spec, args)
+
+
+def _score(spec: ScoreSpec, args: Namespace) -> None:
     with importing():
         import pandas as pd
 
         from stgrpo.importance.scoring import batches, machine, score_shard
         from stgrpo.importance.shards import in_shards
 
-    spec = ScoreSpec.parse(args.spec)
+    refuse_lost_gpus()
     work = batches(read_records(args.questions, Question), spec.frames)
     computing = machine(args.gpus, args.threads)
     shards = min(computing.shards, len(work))

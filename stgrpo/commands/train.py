@@ -31,6 +31,7 @@ from stgrpo.commands import (
     model_files,
     origin_of,
     out_of_space,
+    refuse_lost_gpus,
 )
 from stgrpo.errors import UserError
 from stgrpo.files import flush_tree, hashes, read_json, read_records, replacing, sha256, write_json
@@ -210,6 +211,7 @@ def _train(spec: TrainSpec, args: Namespace, began: float, checkpoint: Path | No
         from stgrpo.rl.train import Runtime, train
 
     torch.set_num_threads(args.threads)
+    refuse_lost_gpus()
     questions = read_records(args.questions, Question)
     scores = read_scores(args.scores, [question.id for question in questions]) if spec.scores else {}
     deepspeed = read_deepspeed(args.deepspeed, args.nodes * args.processes)

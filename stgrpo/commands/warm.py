@@ -5,7 +5,7 @@ Writes: OUT, a folder as save_pretrained writes it, with made_by.json (spec, cur
 
 import shutil
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from stgrpo.commands import MADE_BY, add_spec, add_threads, importing, model_fil
 from stgrpo.files import flush_tree, sha256, write_json
 from stgrpo.provenance import provenance
 from stgrpo.specs import WarmPolicySpec, WarmScorerSpec
+from stgrpo.state import only_writer
 
 
 def register(parser: ArgumentParser) -> None:
@@ -31,8 +32,12 @@ def run(args: Namespace) -> None:
 
     torch.set_num_threads(args.threads)
     kind, make = _MAKERS[args.model]
-    spec = kind.parse(args.spec)
-    unfinished = args.out.with_name(f".{args.out.name}.unfinished")
+    with only_writer(args.out):
+        _warm(kind.parse(args.spec), make, args.out)
+
+
+def _warm(spec: Any, make: Callable[[Any, Path], Iterator[dict[str, Any]]], out: Path) -> None:
+    unfinished = out.with_name(f".{out.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     curve = []
     for point in make(spec, unfinished):
@@ -43,9 +48,9 @@ def run(args: Namespace) -> None:
     block = {"spec": spec.model_dump(), "curve": curve, "provenance": origin}
     write_json(unfinished / MADE_BY, block)
     flush_tree(unfinished)
-    shutil.rmtree(args.out, ignore_errors=True)
-    unfinished.rename(args.out)
-    print(f"wrote {args.out}")
+    shutil.rmtree(out, ignore_errors=True)
+    unfinished.rename(out)
+    print(f"wrote {out}")
 
 
 def _policy(spec: WarmPolicySpec, out: Path) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,11 @@ def draw(figure: FigureSpec, curves: Sequence[Curve], pdf: Path, png: Path) -> N
         notes += ["bands and brackets: 95 % intervals over the seeds"] if several else []
         if notes:
             shown.suptitle("; ".join(notes), fontsize=8, color="#777777")
-        shown.savefig(pdf, format="pdf", metadata={"CreationDate": None})  # equal data give equal bytes
-        shown.savefig(png, format="png", dpi=160)
+        made = BytesIO(), BytesIO()  # matplotlib hides what the system says of a disk that is full
+        shown.savefig(made[0], format="pdf", metadata={"CreationDate": None})  # equal data give equal bytes
+        shown.savefig(made[1], format="png", dpi=160)
+    pdf.write_bytes(made[0].getvalue())
+    png.write_bytes(made[1].getvalue())
 
 
 def panels_svg(figure: FigureSpec, curves: Sequence[Curve]) -> list[str]:
