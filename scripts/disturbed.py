@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _POLL = 0.01  # seconds; a checkpoint of a tiny model is written in 50 ms
 _SLURM = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "5"]
 _ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
-_OF_POLLS = 0.03  # share of the moments at which it is looked whether to kill inside of something
+_OF_POLLS = 0.01  # share of the moments at which it is looked whether to kill inside of something
+_BENCHMARKS = ("videomme", "vsibench", "perceptiontest", "tempcompass", "videommmu", "mmvu")
 _MOST_STARTS = 200  # a run that is not done by then never is
 
 
@@ -28,7 +29,8 @@ class Run:
     def __init__(self, folder: Path, args: argparse.Namespace, daemons: Daemons | None) -> None:
         self.folder, self.args, self.daemons = folder, args, daemons
         # The paper's 500 steps, and a checkpoint every other step.
-        keys = {"smoke": {"step_ratio": args.steps / 500, "save_steps": 2}}
+        world = {name: {"videos": args.videos} for name in _BENCHMARKS}
+        keys = {"smoke": {"step_ratio": args.steps / 500, "save_steps": 2, "world": world}}
         profile = _SLURM if daemons else ["--cores", "2"]
         self.words = ["snakemake", *profile, "--config", "scale=smoke", f"scales={json.dumps(keys)}"]
         self.said = (folder / "said.txt").open("a")

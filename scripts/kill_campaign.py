@@ -6,7 +6,7 @@
 Kills fall at random times, uniform over the time that runs take (a Poisson process), on what is drawn of what is alive:
 one process of a verb, Snakemake alone, so that its verbs go on without it, or everything at once; on Slurm one of its
 daemons as well, which is started again after three seconds, as a service manager does. Further kills are aimed at the
-inside of trainings, of evaluations and of a checkpoint's write, until each has had as many as `--inside` says. No other
+inside of trainings, of evaluations and of a checkpoint's write, until each was hit as often as `--inside` says. No other
 repair than `snakemake --unlock`, and that only where Snakemake itself was killed.
 """
 
@@ -25,6 +25,7 @@ from slurm_daemons import Daemons
 
 ROOT = Path(__file__).parents[1]
 AIMS = ("checkpoint's write", "evaluation", "training")
+ENDING = ("a verb", "a verb's child", "everything")  # victims with whom what a verb does comes to an end
 
 
 @dataclass
@@ -44,9 +45,14 @@ class Tally:
     unlocks: int = 0
     seconds: list[float] = field(default_factory=list)
 
+    @property
+    def random(self) -> int:
+        """Kills at random times."""
+        return sum(self.kills.values()) - sum(self.aimed.values())
+
     def inside(self, where: str) -> int:
-        """Kills that hit the inside of something."""
-        return sum(count for (_, place), count in self.kills.items() if place == where)
+        """Kills that ended a process inside of something; what is there when only Snakemake is killed goes on."""
+        return sum(count for (victim, place), count in self.kills.items() if place == where and victim in ENDING)
 
 
 def main() -> int:
@@ -56,13 +62,13 @@ def main() -> int:
     daemons = Daemons(ROOT, args.folder / "slurm") if args.executor == "slurm" else None
     tally, different = Tally(), []
     try:
-        whole = Run(_clone(args.folder / "undisturbed", args), args, daemons)
+        whole = Run(_clone(ROOT, args.folder / "undisturbed", args), args, daemons)
         usual = whole.undisturbed()
         print(f"undisturbed: {usual:.0f} s, {len(results(whole.folder))} files of results", flush=True)
         rng = random.Random(args.seed)
-        while sum(tally.kills.values()) < args.kills or any(tally.inside(aim) < args.inside for aim in AIMS):
+        while tally.random < args.kills or any(tally.inside(aim) < args.inside for aim in AIMS):
             number = len(tally.seconds) + 1
-            run = Run(_clone(args.folder / f"disturbed{number}", args), args, daemons)
+            run = Run(_clone(whole.folder, args.folder / f"disturbed{number}", args), args, daemons)
             run.disturbed(tally, rng, usual / args.a_run)
             found = list(differences(whole.folder, run.folder))
             different += [f"{run.folder.name}: {line}" for line in found]
@@ -82,6 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--inside", type=int, default=10, help="kills inside each of training, evaluation, checkpoint")
     parser.add_argument("--a-run", type=float, default=5, help="random kills in the time that an undisturbed run takes")
     parser.add_argument("--steps", type=int, default=20, help="of each training")
+    parser.add_argument("--videos", type=int, default=6, help="of each benchmark, each asked 1 to 8 questions")
     parser.add_argument("--executor", choices=["local", "slurm"], default="local")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -89,8 +96,9 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _clone(folder: Path, args: argparse.Namespace) -> Path:
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+def _clone(origin: Path, folder: Path, args: argparse.Namespace) -> Path:
+    """A clone of the commit that stands in `origin`; meanwhile others may commit to the repository itself."""
+    subprocess.run(["git", "clone", "--quiet", str(origin), str(folder)], check=True)
     if args.executor == "slurm":
         (folder / "containers" / "stgrpo.sif").hardlink_to(ROOT / "containers" / "stgrpo.sif")
     return folder
@@ -101,7 +109,7 @@ def _report(tally: Tally, usual: float, args: argparse.Namespace) -> str:
     aimed, all_kills = sum(tally.aimed.values()), sum(tally.kills.values())
     lines = [
         f"{all_kills} kills, {aimed} of them aimed, in {len(tally.seconds)} runs of scale smoke ({args.executor}, "
-        f"{args.steps} steps a training); {tally.starts} restarts, {tally.unlocks} unlocks",
+        f"{args.steps} steps a training, {args.videos} videos a benchmark); {tally.starts} restarts, {tally.unlocks} unlocks",
         f"an undisturbed run took {usual:.0f} s, the disturbed ones {sum(tally.seconds):.0f} s: "
         f"{lost / all_kills:.1f} s lost a kill",
         "",
