@@ -6,8 +6,8 @@
 Kills fall at random times, uniform over the time that runs take (a Poisson process), on what is drawn of what is alive:
 one process of a verb, Snakemake alone, so that its verbs go on without it, or everything at once; on Slurm one of its
 daemons as well, which is started again after three seconds, as a service manager does. Further kills are aimed at the
-inside of trainings, of evaluations and of a checkpoint's write, until each was hit as often as `--inside` says. No other
-repair than `snakemake --unlock`, and that only where Snakemake itself was killed.
+inside of trainings, of evaluations and of a checkpoint's write, until each was hit as often as `--inside` says. No
+other repair than `snakemake --unlock`, and that only where Snakemake itself was killed.
 """
 
 import argparse
@@ -109,7 +109,8 @@ def _report(tally: Tally, usual: float, args: argparse.Namespace) -> str:
     aimed, all_kills = sum(tally.aimed.values()), sum(tally.kills.values())
     lines = [
         f"{all_kills} kills, {aimed} of them aimed, in {len(tally.seconds)} runs of scale smoke ({args.executor}, "
-        f"{args.steps} steps a training, {args.videos} videos a benchmark); {tally.starts} restarts, {tally.unlocks} unlocks",
+        f"{args.steps} steps a training, {args.videos} videos a benchmark)",
+        f"{tally.starts} restarts, {tally.unlocks} unlocks",
         f"an undisturbed run took {usual:.0f} s, the disturbed ones {sum(tally.seconds):.0f} s: "
         f"{lost / all_kills:.1f} s lost a kill",
         "",
