@@ -62,17 +62,18 @@ def main() -> int:
     daemons = Daemons(ROOT, args.folder / "slurm") if args.executor == "slurm" else None
     tally, different = Tally(), []
     try:
-        whole = Run(_clone(ROOT, args.folder / "undisturbed", args), args, daemons)
+        whole = Run(_clone(args.folder / "undisturbed", args), args, daemons)
         usual = whole.undisturbed()
         print(f"undisturbed: {usual:.0f} s, {len(results(whole.folder))} files of results", flush=True)
         rng = random.Random(args.seed)
         while tally.random < args.kills or any(tally.inside(aim) < args.inside for aim in AIMS):
             number = len(tally.seconds) + 1
-            run = Run(_clone(whole.folder, args.folder / f"disturbed{number}", args), args, daemons)
+            run = Run(_clone(args.folder / f"disturbed{number}", args, whole.folder), args, daemons)
             run.disturbed(tally, rng, usual / args.a_run)
             found = list(differences(whole.folder, run.folder))
             different += [f"{run.folder.name}: {line}" for line in found]
-            print(f"run {number}: {tally.seconds[-1]:.0f} s, {sum(tally.kills.values())} kills, {found}", flush=True)
+            equal = "all equal" if not found else f"{len(found)} files differ"
+            print(f"run {number}: {tally.seconds[-1]:.0f} s, {sum(tally.kills.values())} kills, {equal}", flush=True)
     finally:
         if daemons:
             daemons.stop()
@@ -96,8 +97,8 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _clone(origin: Path, folder: Path, args: argparse.Namespace) -> Path:
-    """A clone of the commit that stands in `origin`; meanwhile others may commit to the repository itself."""
+def _clone(folder: Path, args: argparse.Namespace, origin: Path = ROOT) -> Path:
+    """Of the undisturbed clone, so that all are of one commit."""
     subprocess.run(["git", "clone", "--quiet", str(origin), str(folder)], check=True)
     if args.executor == "slurm":
         (folder / "containers" / "stgrpo.sif").hardlink_to(ROOT / "containers" / "stgrpo.sif")

@@ -19,7 +19,7 @@ _LONGEST = 160  # characters of a line that the page shows
 _HEAD = """# Malformed input, and how each ends
 
 Written by `python scripts/malformed.py`; `tests/test_malformed.py` holds the same. Each input is fed to a verb as the
-workflow calls it. FOLDER stands for the folder that it lies in; s and MiB are of one run, MiB what memory grew by.
+workflow calls it. FOLDER stands for the folder that it lies in; s are of one run.
 
 """
 
@@ -64,11 +64,10 @@ def _counts(ended: Ended) -> list[str]:
 
 def _table(ended: Ended) -> list[str]:
     rows = [
-        f"| {case.surface} | {_cell(case.what)} | {_cell(_said(case, found))} "
-        f"| {found.seconds:.1f} | {found.mebibytes:.0f} |"
+        f"| {case.surface} | {_cell(case.what)} | {_cell(_said(case, found))} | {found.seconds:.1f} |"
         for case, found in ended
     ]
-    return ["| surface | what is wrong | how it ends | s | MiB |", "|---|---|---|---|---|", *rows]
+    return ["| surface | what is wrong | how it ends | s |", "|---|---|---|---|", *rows]
 
 
 def _said(case: Any, found: Any) -> str:

@@ -1,0 +1,168 @@
+"""Videos, through `prepare`: set aside with the reason, or decoded to the frames that they hold."""
+
+import json
+import os
+from collections.abc import Callable
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+
+import av
+import numpy as np
+
+from malformed.given import FRAMES, RECORD, drawn, preparing, video
+from malformed.harness import Case
+from stgrpo.__main__ import main
+from stgrpo.demo import world
+from stgrpo.video import FrameReader
+
+_GOOD = video()
+
+
+def _made(make: Callable[[Path], object]) -> Callable[[Path], int]:
+    """A good video and a bad one, each with a record."""
+
+    def run(folder: Path) -> int:
+        (folder / "1.mp4").write_bytes(_GOOD)
+        make(folder / "2.mp4")
+        rows = [RECORD, {**RECORD, "problem_id": 2, "path": "./2.mp4"}]
+        (folder / "Video-R1-260k.json").write_text(json.dumps(rows))
+        return main(preparing(folder))
+
+    return run
+
+
+def _of(content: bytes) -> Callable[[Path], int]:
+    return _made(lambda path: path.write_bytes(content))
+
+
+def _flipped(start: int, stop: int) -> bytes:
+    return _GOOD[:start] + bytes(byte ^ 0xFF for byte in _GOOD[start:stop]) + _GOOD[stop:]
+
+
+def _sparse(path: Path) -> None:
+    """Ten gigabytes, of which the disk holds nothing but the beginning."""
+    path.write_bytes(_GOOD[:64])
+    os.truncate(path, 10 << 30)
+
+
+def _at(*seconds: float, rotated: int = 0) -> bytes:
+    """A clip whose frames are shown at these times, the i-th of grey level 10 * i."""
+    buffer = BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.height, stream.width, stream.pix_fmt = 56, 84, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        stream.options = {"crf": "1", "x264-params": "cpu-independent=1"}
+        for number, second in enumerate(seconds):
+            frame = av.VideoFrame.from_ndarray(np.full((56, 84, 3), 10 * number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = round(second * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def _sound() -> bytes:
+    buffer = BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4410), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 44100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def _webm() -> bytes:
+    buffer = BytesIO()
+    with av.open(buffer, "w", format="webm") as container:
+        stream = container.add_stream("libvpx", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 56, 56, "yuv420p"
+        for picture in world.scene(0, 0).frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def _duration(value: int) -> bytes:
+    """The header says another duration and another number of samples than there are."""
+    at = _GOOD.index(b"mvhd") + 20
+    return _GOOD[:at] + value.to_bytes(4, "big") + _GOOD[at + 4 :]
+
+
+def _width(value: int) -> bytes:
+    """The sample description claims this width and height."""
+    at = _GOOD.index(b"avc1") + 28
+    return _GOOD[:at] + value.to_bytes(2, "big") * 2 + _GOOD[at + 4 :]
+
+
+def _two_questions(folder: Path) -> None:
+    assert len((folder / "out.jsonl").read_text().splitlines()) == 2
+
+
+def _one_question(folder: Path) -> None:
+    (row,) = (json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines())
+    assert row["id"] == "video-r1-1"
+
+
+def _frames(folder: Path) -> np.ndarray:
+    with FrameReader() as reader:
+        return reader.read(folder / "2.mp4", FRAMES)
+
+
+def _has(time: int, height: int, width: int) -> Callable[[Path], None]:
+    def right(folder: Path) -> None:
+        _two_questions(folder)
+        assert _frames(folder).shape == (time, height, width, 3)
+
+    return right
+
+
+def _as_the_good_one(folder: Path) -> None:
+    """Its frames are those of the video whose header is right."""
+    _two_questions(folder)
+    with FrameReader() as reader:
+        good = reader.read(folder / "1.mp4", FRAMES)
+    assert np.array_equal(_frames(folder), good)
+
+
+def _steps_of_grey(folder: Path) -> None:
+    """First and last frame, and by their number, not by their time: 8 frames of 0, 10, ..., 70."""
+    _two_questions(folder)
+    levels = _frames(folder).mean((1, 2, 3)).round(-1)
+    assert levels[0] == 0 and levels[-1] == 70 and (np.diff(levels) > 0).all()
+
+
+_CODEC = r"FOLDER/2\.mp4: does not decode \((?:RuntimeError|DECORDError): .*\)"
+_ASIDE = [
+    ("an empty file", _of(b""), _CODEC),
+    ("zeros", _of(bytes(10_000)), _CODEC),
+    ("cut in its header", _of(_GOOD[:40]), _CODEC),
+    ("cut in the middle", _of(_GOOD[: len(_GOOD) // 2]), _CODEC),
+    ("cut before its end", _of(_GOOD[:-100]), _CODEC),
+    ("bits flipped in its index", _of(_flipped(len(_GOOD) - 300, len(_GOOD) - 200)), _CODEC),
+    ("ten gigabytes of nothing", _made(_sparse), _CODEC),
+    ("a picture", _of(b"\x89PNG\r\n\x1a\n" + bytes(500)), _CODEC),
+    ("a page of the web", _of(b"<!DOCTYPE html><html><body>404</body></html>"), _CODEC),
+    ("a text", _of(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"), _CODEC),
+    ("sound only", _of(_sound()), _CODEC),
+    ("one frame", _of(video(0, 1)), r"FOLDER/2\.mp4: does not decode \(ValueError: the video has 1 frame.*\)"),
+    ("a folder", _made(lambda path: path.mkdir()), r"FOLDER/2\.mp4: no such file"),
+    ("a link to itself", _made(lambda path: path.symlink_to(path)), r"FOLDER/2\.mp4: no such file"),
+    ("a pipe", _made(os.mkfifo), r"FOLDER/2\.mp4: no such file"),
+    ("a device that never ends", _made(lambda path: path.symlink_to("/dev/zero")), r"FOLDER/2\.mp4: no such file"),
+    ("a link to nothing", _made(lambda path: path.symlink_to("/nowhere/2.mp4")), r"FOLDER/2\.mp4: no such file"),
+]
+_RIGHT = [
+    ("frames 4 pixels high", _of(drawn(4, 400)), _has(4, 28, 560)),
+    ("frames of odd sizes", _of(drawn(90, 50)), _has(4, 56, 28)),
+    ("another container", _of(_webm()), _two_questions),
+    ("frames at odd times", _of(_at(0, 0.1, 0.2, 0.3, 5, 5.1, 9, 10)), _steps_of_grey),
+    ("a duration of nothing", _of(_duration(0)), _as_the_good_one),
+    ("a duration of days", _of(_duration(2**31)), _as_the_good_one),
+    ("a header of 60000 x 60000", _of(_width(60000)), _as_the_good_one),
+]
+CASES = [
+    *(Case("videos", what, run, says, set_aside=1, right=_one_question) for what, run, says in _ASIDE),
+    *(Case("videos", what, run, accepted=True, right=right) for what, run, right in _RIGHT),
+]
