@@ -18,7 +18,8 @@ _ENDING = ("a verb", "a verb's child", "everything")  # victims with whom what a
 _POLL = 0.01  # seconds; a checkpoint of a tiny model is written in 50 ms
 _SLURM = ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", "5"]
 _ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
-_OF_POLLS = 0.03  # share of the moments at which it is looked whether to kill inside of something
+_OF_POLLS = 0.01  # share of the moments at which it is looked whether to kill inside of something
+_BENCHMARKS = ("videomme", "vsibench", "perceptiontest", "tempcompass", "videommmu", "mmvu")
 _MOST_STARTS = 200  # a run that is not done by then never is
 
 
@@ -39,6 +40,11 @@ class Tally:
     unlocks: int = 0
     seconds: list[float] = field(default_factory=list)
 
+    @property
+    def random(self) -> int:
+        """Kills at random times."""
+        return sum(self.kills.values()) - sum(self.aimed.values())
+
     def inside(self, where: str) -> int:
         """Kills that ended a process inside of something; what is there when only Snakemake is killed goes on."""
         return sum(self.kills[victim, where] for victim in _ENDING)
@@ -50,7 +56,8 @@ class Run:
     def __init__(self, folder: Path, args: argparse.Namespace, daemons: Daemons | None) -> None:
         self.folder, self.args, self.daemons = folder, args, daemons
         # The paper's 500 steps, and a checkpoint every other step.
-        keys = {"smoke": {"step_ratio": args.steps / 500, "save_steps": 2}}
+        world = {name: {"videos": args.videos} for name in _BENCHMARKS}
+        keys = {"smoke": {"step_ratio": args.steps / 500, "save_steps": 2, "world": world}}
         profile = _SLURM if daemons else ["--cores", "2"]
         self.words = ["snakemake", *profile, "--config", "scale=smoke", f"scales={json.dumps(keys)}"]
         self.said = (folder / "said.txt").open("a")

@@ -6,8 +6,8 @@
 Kills fall at random times, uniform over the time that runs take (a Poisson process), on what is drawn of what is alive:
 one process of a verb, Snakemake alone, so that its verbs go on without it, or everything at once; on Slurm one of its
 daemons as well, which is started again after three seconds, as a service manager does. Further kills are aimed at the
-inside of trainings, of evaluations and of a checkpoint's write, until each has had as many as `--inside` says. No other
-repair than `snakemake --unlock`, and that only where Snakemake itself was killed.
+inside of trainings, of evaluations and of a checkpoint's write, until each was hit as often as `--inside` says. No
+other repair than `snakemake --unlock`, and that only where Snakemake itself was killed.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main() -> int:
         usual = whole.undisturbed()
         print(f"undisturbed: {usual:.0f} s, {len(results(whole.folder))} files of results", flush=True)
         rng = random.Random(args.seed)
-        while sum(tally.kills.values()) < args.kills or any(tally.inside(aim) < args.inside for aim in AIMS):
+        while tally.random < args.kills or any(tally.inside(aim) < args.inside for aim in AIMS):
             number = len(tally.seconds) + 1
             run = Run(_clone(args.folder / f"disturbed{number}", args, whole.folder), args, daemons)
             run.disturbed(tally, rng, usual / args.a_run)
@@ -58,6 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--inside", type=int, default=10, help="kills inside each of training, evaluation, checkpoint")
     parser.add_argument("--a-run", type=float, default=5, help="random kills in the time that an undisturbed run takes")
     parser.add_argument("--steps", type=int, default=20, help="of each training")
+    parser.add_argument("--videos", type=int, default=6, help="of each benchmark, each asked 1 to 8 questions")
     parser.add_argument("--executor", choices=["local", "slurm"], default="local")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -78,7 +79,8 @@ def _report(tally: Tally, usual: float, args: argparse.Namespace) -> str:
     aimed, all_kills = sum(tally.aimed.values()), sum(tally.kills.values())
     lines = [
         f"{all_kills} kills, {aimed} of them aimed, in {len(tally.seconds)} runs of scale smoke ({args.executor}, "
-        f"{args.steps} steps a training); {tally.starts} restarts, {tally.unlocks} unlocks",
+        f"{args.steps} steps a training, {args.videos} videos a benchmark)",
+        f"{tally.starts} restarts, {tally.unlocks} unlocks",
         f"an undisturbed run took {usual:.0f} s, the disturbed ones {sum(tally.seconds):.0f} s: "
         f"{lost / all_kills:.1f} s lost a kill",
         "",

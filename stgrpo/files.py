@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -28,19 +29,43 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` when the block ends well, and is removed when it does not."""
+    """A temporary path beside `path` that becomes `path` when the block ends well, and is removed when it does not.
+
+    What a killed writer left there is written over. Nobody else writes there: a second writer gets a path of its own.
+    """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    temporary, mark = _place_to_write(final)
     try:
         yield temporary
         put_in_place(temporary, final)
-    except OSError as error:
-        if error.errno in NO_SPACE:  # a write says not where, a copy names its origin
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in NO_SPACE:  # a write says not where, a copy names its origin
             error.filename, error.filename2 = str(final), None
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if mark is not None:
+            os.close(mark)
+
+
+def _place_to_write(final: Path) -> tuple[Path, int | None]:
+    """A temporary path and what holds its lock; where another process has it, or no lock is to be had, one without."""
+    usual, own = final.with_name(f".{final.name}.tmp"), final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    try:
+        mark = os.open(usual, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:  # writing to the other path fails too, and says why
+        return own, None
+    try:
+        fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(mark), usual.stat()):
+            return usual, mark
+    except (BlockingIOError, FileNotFoundError):  # at work, or done since it was opened
+        pass
+    except OSError:  # a file system without locks
+        usual.unlink(missing_ok=True)
+    os.close(mark)
+    return own, None
 
 
 def put_in_place(temporary: Path, final: Path) -> None:

@@ -90,7 +90,7 @@ def _serve(pipe: Connection) -> None:
     """The child: answers every request with frames or with the reason why there are none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this one
     os.environ["OMP_NUM_THREADS"] = "1"  # of torch, if it resizes: other children decode beside this one
-    with suppress(EOFError, BrokenPipeError):  # the parent was killed
+    with suppress(EOFError, ConnectionError):  # the parent was killed, perhaps before it read an answer
         while (request := pipe.recv()) is not None:
             pipe.send(_answer(*request))
 

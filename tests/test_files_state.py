@@ -1,5 +1,7 @@
 """Files that are whole or not there, and the folder in which a job resumes."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -45,6 +47,46 @@ def test_an_exception_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path: 
         raise KeyboardInterrupt
     assert path.read_text(encoding="utf-8") == "old"
     assert names(tmp_path) == ["x.txt"]
+
+
+def writing(path: Path) -> subprocess.Popen:
+    """A process that is in the middle of writing a file."""
+    code = "import sys, time; from stgrpo.files import replacing; w = replacing(sys.argv[1]); "
+    code += "w.__enter__().write_text('half of something long'); print('half', flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline() == "half\n"
+    return process
+
+
+def test_what_a_killed_writer_left_is_gone_after_the_next_one(tmp_path: Path):
+    process = writing(tmp_path / "x.txt")
+    process.kill()
+    process.wait()
+    assert names(tmp_path) == [".x.txt.tmp"]
+    write_text(tmp_path / "x.txt", "new")
+    assert names(tmp_path) == ["x.txt"]
+    assert (tmp_path / "x.txt").read_text(encoding="utf-8") == "new"
+
+
+def test_two_writers_of_a_file_do_not_mix(tmp_path: Path):
+    process = writing(tmp_path / "x.txt")
+    write_text(tmp_path / "x.txt", "new")
+    assert names(tmp_path) == [".x.txt.tmp", "x.txt"]  # the other one goes on
+    assert (tmp_path / "x.txt").read_text(encoding="utf-8") == "new"
+    assert (tmp_path / ".x.txt.tmp").read_text(encoding="utf-8") == "half of something long"
+    process.kill()
+    process.wait()
+
+
+def test_without_locks_a_file_is_written_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def without_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    with replacing(tmp_path / "x.txt") as temporary:
+        temporary.write_text("new", encoding="utf-8")
+    assert names(tmp_path) == ["x.txt"]
+    assert (tmp_path / "x.txt").read_text(encoding="utf-8") == "new"
 
 
 def test_records_that_break_off_are_not_written(tmp_path: Path):

@@ -19,7 +19,7 @@ import pytest
 from stgrpo.demo import mp4
 from stgrpo.errors import VideoError
 from stgrpo.rules import FrameRule
-from stgrpo.video import FrameReader, frame_indices, frame_size, read_ahead, resize
+from stgrpo.video import FrameReader, _serve, frame_indices, frame_size, read_ahead, resize
 
 EVALUATION = FrameRule(max_frames=32, max_pixels=256 * 28 * 28)
 SMALL = FrameRule(min_pixels=56 * 56, max_pixels=56 * 56)  # 56 x 56 stays as it is
@@ -307,6 +307,20 @@ def test_a_reader_s_child_ends_with_it(good: Path):
         child = opened._child
     assert child is not None
     assert not child.is_alive()
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["that waits", "whose answer nobody read"])
+def test_a_child_whose_parent_is_killed_ends_quietly(good: Path, answered: bool):
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    child = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,))
+    child.start()
+    theirs.close()
+    if answered:
+        ours.send((str(good), SMALL))
+        assert ours.poll(30)
+    ours.close()
+    child.join(30)
+    assert child.exitcode == 0
 
 
 def test_a_reader_that_read_nothing_closes():
