@@ -19,7 +19,10 @@ from stgrpo.records import Record
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
+LONGEST_LINE = 64 << 20  # characters; an answer of ten million is a record, what has no end is none
+
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+_LARGEST_JSON = 128 << 20  # bytes; the largest of ours, a lock of a hundred thousand videos, has some 25 MB
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
 
@@ -95,7 +98,14 @@ def read_json(path: str | Path) -> Any:
         UserError: the file is missing or no JSON.
     """
     try:
+        if (size := Path(path).stat().st_size) > _LARGEST_JSON:
+            most = _LARGEST_JSON >> 20
+            raise UserError(
+                f"{path}: {size >> 20} MB long, no JSON here has more than {most} MB; remove it and run again"
+            )
         return json.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise UserError(f"{path}: not JSON of ours (nested without end); remove it and run again") from None
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -149,10 +159,15 @@ def _read_lines(path: str | Path, parse: Callable[[str], T]) -> list[T]:
     found = []
     try:
         with Path(path).open(encoding="utf-8") as lines:
-            for number, text in enumerate(lines, 1):
+            for number, text in enumerate(iter(lambda: lines.readline(LONGEST_LINE), ""), 1):
+                if len(text) == LONGEST_LINE:
+                    most = LONGEST_LINE >> 20
+                    raise UserError(
+                        f"{path}:{number}: longer than {most} MB, no line is; remove the file and run again"
+                    )
                 try:
                     found.append(parse(text))
-                except (ValueError, TypeError) as error:
+                except (ValueError, TypeError, RecursionError) as error:
                     raise UserError(f"{path}:{number}: {error}; remove the file and run again") from None
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None

@@ -14,14 +14,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from stgrpo.data.locks import LockedMember
-from stgrpo.data.sources import UNREADABLE, check_inside
+from stgrpo.data.sources import LARGEST_DIRECTORY, UNREADABLE, check_inside
 from stgrpo.errors import UserError
 from stgrpo.files import replacing
 
 Read = Callable[[int, int], bytes]  # bytes [start, stop) of the archive
 
 _END = 256 << 10  # read first: the end record and, of a small archive, its whole directory
-_LARGEST = 256 << 20  # of a directory; that of a million members is half as large
 _PIECE = 8 << 20  # bytes of one request at most
 _PARALLEL = 8  # requests at a time, and so pieces in memory
 _GAP = 128 << 10  # bytes between two members that cost less than another request
@@ -193,7 +192,7 @@ class _Remote(io.RawIOBase):
         if self.coming and self.coming[0][0] <= self.position:
             self.start, _, piece = self.coming[0]
             self.held = piece.result()
-        elif stop - self.position > _LARGEST:
+        elif stop - self.position > LARGEST_DIRECTORY:
             raise zipfile.BadZipFile(f"it would be {(stop - self.position) / 1e6:.0f} MB long")
         else:
             self.start, self.held = self.position, self.fetch(self.position, stop)

@@ -4,6 +4,7 @@ A hub is a folder of repositories (`<hub>/<owner>/<name>/...`) with a manifest o
 was fetched stands in a lock file; a file that is already there and matches is not touched.
 """
 
+import io
 import re
 import shutil
 import struct
@@ -27,6 +28,7 @@ UNREADABLE = (  # what reading a damaged zip raises, and what two members of one
     *(IsADirectoryError, NotADirectoryError, FileExistsError),
     RuntimeError,  # zipfile's word for what is encrypted or packed in another way
 )
+LARGEST_DIRECTORY = 256 << 20  # bytes, of a zip; that of a million members is half as large
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _LINK = 0o120000  # file type of a symbolic link in a zip member's Unix mode
 _LONGEST_NAME = 240  # bytes; file systems take 255, and a file being written has a longer name than its own
@@ -108,7 +110,7 @@ def unpack(archive: Path, folder: Path) -> None:
         UserError: the archive is damaged or larger than the disk, or a member points outside `folder`.
     """
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with _Archive(archive) as file, zipfile.ZipFile(file) as opened:
             for member in opened.infolist():  # all are checked before one is written
                 check_inside(archive, member)
             members = [member for member in opened.infolist() if not member.is_dir()]
@@ -124,6 +126,16 @@ def unpack(archive: Path, folder: Path) -> None:
                         raise zipfile.BadZipFile(what)
     except UNREADABLE as error:
         raise UserError(f"{archive}: damaged archive ({error}); remove it and run again") from None
+
+
+class _Archive(io.FileIO):
+    """A zip whose directory is not read where it would fill the memory: zipfile asks for it in one piece."""
+
+    def read(self, size: int | None = -1) -> bytes:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Bytes, as of every file."""
+        if size is not None and size > LARGEST_DIRECTORY:
+            raise zipfile.BadZipFile(f"its directory would be {size / 1e6:.0f} MB long")
+        return super().read(size)
 
 
 def check_inside(archive: Path | str, member: zipfile.ZipInfo) -> None:
