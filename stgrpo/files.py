@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -103,7 +104,7 @@ def read_json(path: str | Path) -> Any:
             raise UserError(
                 f"{path}: {size >> 20} MB long, no JSON here has more than {most} MB; remove it and run again"
             )
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return _parse(Path(path).read_text(encoding="utf-8"))
     except RecursionError:
         raise UserError(f"{path}: not JSON of ours (nested without end); remove it and run again") from None
     except FileNotFoundError:
@@ -120,16 +121,16 @@ def read_records(path: str | Path, kind: type[R]) -> list[R]:
     Raises:
         UserError: the file is missing, or a line is no such record (its number is named).
     """
-    return _read_lines(path, lambda text: kind.from_row(json.loads(text)))
+    return _read_lines(path, lambda text: kind.from_row(_parse(text)))
 
 
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
     """Read a file of one JSON object a line.
 
     Raises:
-        UserError: the file is missing, or a line is no JSON (its number is named).
+        UserError: the file is missing, or a line is no JSON object (its number is named).
     """
-    return _read_lines(path, json.loads)
+    return _read_lines(path, _object)
 
 
 def read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
@@ -153,6 +154,23 @@ def read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict
         raise UserError(f"{path}: no such file") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path}: no CSV ({error}); mend it, or restore it (git checkout {path})") from None
+
+
+def _parse(text: str) -> Any:
+    """JSON, without Python's own NaN and infinity: none of our files has them, and a mean would hide them."""
+    return json.loads(text, parse_float=_finite, parse_constant=_finite)
+
+
+def _object(text: str) -> dict[str, Any]:
+    if not isinstance(found := _parse(text), dict):
+        raise ValueError(f"a {type(found).__name__}, not an object")
+    return found
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number")
+    return number
 
 
 def _read_lines(path: str | Path, parse: Callable[[str], T]) -> list[T]:

@@ -44,8 +44,10 @@ def frame_indices(total: int, fps: float, rule: FrameRule) -> list[int]:
     """Indices of the frames that are taken from a video of `total` frames: evenly spaced, both ends included.
 
     Raises:
-        ValueError: the video has fewer than two frames.
+        ValueError: the video has fewer than two frames, or no frame rate.
     """
+    if not 0 < fps < math.inf:
+        raise ValueError(f"its frame rate is {fps}, not above 0")
     most = min(rule.max_frames, total) // FRAME_FACTOR * FRAME_FACTOR
     least = math.ceil(rule.min_frames / FRAME_FACTOR) * FRAME_FACTOR
     wanted = min(max(total / fps * rule.rate, least), most, total)
@@ -130,21 +132,24 @@ def _reason(error: Exception, path: str) -> str:
     return f"{type(error).__name__}: {said}; it has {size} bytes, the first are {head!r}"
 
 
-def _check_file(path: Path) -> None:
+def _check_file(path: str) -> None:
     """Say what is there in place of a file with something in it.
+
+    By os.path, for those of Path raise for a name that is too long.
 
     Raises:
         VideoError: it is missing, empty, or a thing that may never end.
     """
-    if path.is_file():
-        if path.stat().st_size == 0:
-            raise VideoError(f"{path}: an empty file")
-    elif path.is_dir():
-        raise VideoError(f"{path}: a folder, not a file")
-    elif path.is_symlink():
-        raise VideoError(f"{path}: a link to no file")
+    if os.path.isfile(path):  # noqa: PTH113
+        what = None if os.path.getsize(path) else "an empty file"  # noqa: PTH202
+    elif os.path.isdir(path):  # noqa: PTH112
+        what = "a folder, not a file"
+    elif os.path.islink(path):  # noqa: PTH114
+        what = "a link to no file"
     else:
-        raise VideoError(f"{path}: " + ("a pipe or a device, not a file" if path.exists() else "no such file"))
+        what = "a pipe or a device, not a file" if os.path.exists(path) else "no such file"  # noqa: PTH110
+    if what:
+        raise VideoError(f"{path}: {what}")
 
 
 class FrameReader:
@@ -171,8 +176,7 @@ class FrameReader:
         Raises:
             VideoError: the file is missing or none, does not decode, or took longer than the timeout.
         """
-        if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises for a name that is too long
-            raise VideoError(f"{path}: no such file")
+        _check_file(str(path))
         pipe = self._pipe or self._start()
         try:
             pipe.send((str(path), rule))

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from stgrpo.data.locks import LockedMember
-from stgrpo.data.sources import LARGEST_DIRECTORY, UNREADABLE, check_inside
+from stgrpo.data.sources import LARGEST_DIRECTORY, UNREADABLE, check_apart, check_inside
 from stgrpo.errors import UserError
 from stgrpo.files import replacing
 
@@ -54,7 +54,7 @@ class RemoteZip:
 
         Raises:
             DamagedError: the directory is damaged.
-            UserError: a member would leave its folder.
+            UserError: a member would leave its folder, or lies in another.
         """
         self.where, self.archive, self.file = f"{repository}/{archive}", archive, _Remote(size, read)
         try:
@@ -67,6 +67,7 @@ class RemoteZip:
             check_inside(self.where, member)
             if not member.is_dir():
                 self.members[str(folder / member.filename)] = member
+        check_apart(self.where, self.zip.infolist())
         starts = sorted({member.header_offset for member in self.zip.infolist()} | {self.zip.start_dir})
         self.next = dict(zip(starts, starts[1:], strict=False))
 

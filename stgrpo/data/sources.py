@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ UNREADABLE = (  # what reading a damaged zip raises, and what two members of one
 LARGEST_DIRECTORY = 256 << 20  # bytes, of a zip; that of a million members is half as large
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _LINK = 0o120000  # file type of a symbolic link in a zip member's Unix mode
+_LEAST_HEADER = 30  # bytes before a member's content, without its name
 _LONGEST_NAME = 240  # bytes; file systems take 255, and a file being written has a longer name than its own
 
 
@@ -113,6 +115,7 @@ def unpack(archive: Path, folder: Path) -> None:
         with _Archive(archive) as file, zipfile.ZipFile(file) as opened:
             for member in opened.infolist():  # all are checked before one is written
                 check_inside(archive, member)
+            check_apart(archive, opened.infolist())
             members = [member for member in opened.infolist() if not member.is_dir()]
             missing = [member for member in members if not _is_there(folder / member.filename, member)]
             _check_room(archive, missing)
@@ -146,6 +149,19 @@ def check_inside(archive: Path | str, member: zipfile.ZipInfo) -> None:
     """
     if what := _odd(member):
         raise UserError(f"{archive}: member '{member.filename}' {what}; nothing was unpacked; check its origin")
+
+
+def check_apart(archive: Path | str, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse an archive whose members share bytes, which a bomb unpacks many times; zipfile looks since Python 3.11.8.
+
+    Raises:
+        UserError: a member begins before the one in front of it ends.
+    """
+    for one, other in pairwise(sorted(members, key=lambda member: member.header_offset)):
+        if one.header_offset + _LEAST_HEADER + one.compress_size > other.header_offset:
+            raise UserError(
+                f"{archive}: member '{other.filename}' lies in '{one.filename}'; nothing was unpacked; check its origin"
+            )
 
 
 def _odd(member: zipfile.ZipInfo) -> str | None:
