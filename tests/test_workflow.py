@@ -285,7 +285,7 @@ def test_unknown_cell_as_target_is_named(clone: Path):
 def test_another_source_or_test_set_retrains_nothing(clone: Path, config: Path):
     table = clone / "workflow/resources/sources.csv"
     before = table.read_text()
-    table.write_text(before + "another,someone/Another,dataset,*.parquet,not stated,no\n")
+    table.write_text(before + "another,someone/Another,dataset,*.parquet,not stated,no,\n")
     try:
         assert planned(clone) == {}
     finally:

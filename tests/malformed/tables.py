@@ -24,6 +24,7 @@ def _plan(content: str | bytes | None) -> Callable[[Path], int]:
 
     def run(folder: Path) -> int:
         shutil.copy(ROOT / "config.yaml", folder)
+        sources._rows.cache_clear()  # of what an earlier test read
         sources.SOURCES = folder / "sources.csv"
         if content is not None:
             sources.SOURCES.write_bytes(content if isinstance(content, bytes) else content.encode())
