@@ -202,8 +202,8 @@ def test_a_zip_that_is_all_directory(tmp_path: Path):
     status, said, memory = measured(words, tmp_path)
     assert (status, said) == (
         2,
-        f"fetch: {tmp_path}/resources/mmvu/videos.zip: damaged archive (its directory would be 3221 MB long); remove it "
-        "and run again\n",
+        f"fetch: {tmp_path}/resources/mmvu/videos.zip: damaged archive (its directory would be 3221 MB long); remove "
+        "it and run again\n",
     )
     assert memory < 400
 

@@ -102,7 +102,8 @@ def _decoder_is(number: int, timeout: float) -> Callable[[Path], int]:
             def read(self, path, rule):
                 if Path(path).name == "2.mp4":
                     self.timeout = timeout
-                    self._pipe or self._start()
+                    if self._pipe is None:
+                        self._start()
                     assert self._child and self._child.pid
                     os.kill(self._child.pid, number)
                 else:
