@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -22,8 +23,10 @@ R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+LONGEST_LINE = 64 << 20  # characters; an answer of ten million is a record, what has no end is none
 
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+_LARGEST_JSON = 128 << 20  # bytes; the largest of ours, a lock of a hundred thousand videos, has some 25 MB
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
 
@@ -127,7 +130,14 @@ def read_json(path: str | Path) -> Any:
         UserError: the file is missing or no JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        if (size := Path(path).stat().st_size) > _LARGEST_JSON:
+            most = _LARGEST_JSON >> 20
+            raise UserError(
+                f"{path}: {size >> 20} MB long, no JSON here has more than {most} MB; remove it and run again"
+            )
+        return _parse(Path(path).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise UserError(f"{path}: not JSON of ours (nested without end); remove it and run again") from None
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -142,16 +152,16 @@ def read_records(path: str | Path, kind: type[R]) -> list[R]:
     Raises:
         UserError: the file is missing, or a line is no such record (its number is named).
     """
-    return _read_lines(path, lambda text: kind.from_row(json.loads(text)))
+    return _read_lines(path, lambda text: kind.from_row(_parse(text)))
 
 
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
     """Read a file of one JSON object a line.
 
     Raises:
-        UserError: the file is missing, or a line is no JSON (its number is named).
+        UserError: the file is missing, or a line is no JSON object (its number is named).
     """
-    return _read_lines(path, json.loads)
+    return _read_lines(path, _object)
 
 
 def read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
@@ -177,14 +187,36 @@ def read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict
         raise UserError(f"{path}: no CSV ({error}); mend it, or restore it (git checkout {path})") from None
 
 
+def _parse(text: str) -> Any:
+    """JSON, without Python's own NaN and infinity: none of our files has them, and a mean would hide them."""
+    return json.loads(text, parse_float=_finite, parse_constant=_finite)
+
+
+def _object(text: str) -> dict[str, Any]:
+    if not isinstance(found := _parse(text), dict):
+        raise ValueError(f"a {type(found).__name__}, not an object")
+    return found
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number")
+    return number
+
+
 def _read_lines(path: str | Path, parse: Callable[[str], T]) -> list[T]:
     found = []
     try:
         with Path(path).open(encoding="utf-8") as lines:
-            for number, text in enumerate(lines, 1):
+            for number, text in enumerate(iter(lambda: lines.readline(LONGEST_LINE), ""), 1):
+                if len(text) == LONGEST_LINE:
+                    most = LONGEST_LINE >> 20
+                    raise UserError(
+                        f"{path}:{number}: longer than {most} MB, no line is; remove the file and run again"
+                    )
                 try:
                     found.append(parse(text))
-                except (ValueError, TypeError) as error:
+                except (ValueError, TypeError, RecursionError) as error:
                     raise UserError(f"{path}:{number}: {error}; remove the file and run again") from None
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None

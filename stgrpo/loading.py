@@ -14,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from stgrpo.config import BENCHMARKS, METRICS, Cell, Experiment, Scale, Table
 from stgrpo.errors import UserError, suggest
 
+_LARGEST = 1 << 20  # bytes of config.yaml; ours has twelve thousand
+
 
 def load_experiment(raw: Mapping[str, Any], source: str = "config.yaml") -> Experiment:
     """Validate the parsed YAML.
@@ -40,6 +42,10 @@ def read_experiment(scale: str | None = None) -> Experiment:
     import yaml
 
     try:
+        if (size := Path("config.yaml").stat().st_size) > _LARGEST:
+            raise UserError(
+                f"config.yaml: {size} bytes long; take it from the repository again (git checkout config.yaml)"
+            )
         with Path("config.yaml").open(encoding="utf-8") as stream:  # whose name YAML's errors say
             raw = yaml.safe_load(stream)
     except FileNotFoundError:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from stgrpo.errors import UserError
-from stgrpo.files import read_json, sha256, write_json
+from stgrpo.files import LONGEST_LINE, read_json, sha256, write_json
 
 _CODE = Path(__file__).parent
 _KEY = "key.json"
@@ -190,7 +190,7 @@ def whole_lines(path: Path, keep: int | None = None) -> int:
         count = 0
         while keep is None or count < keep:
             start = stream.tell()
-            text = stream.readline()
+            text = stream.readline(LONGEST_LINE)
             if not text.endswith(b"\n") or not _is_json(text):
                 stream.seek(start)
                 break
@@ -202,6 +202,6 @@ def whole_lines(path: Path, keep: int | None = None) -> int:
 def _is_json(text: bytes) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

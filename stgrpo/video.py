@@ -8,6 +8,7 @@ import math
 import multiprocessing
 import os
 import re
+import resource
 import signal
 from collections import deque
 from collections.abc import Generator, Iterable
@@ -25,20 +26,28 @@ from stgrpo.rules import FrameRule
 
 # decord puts them before its reason, which would then differ from run to run
 _CLOCK_AND_PLACE = re.compile(r"\[\d\d:\d\d:\d\d\] \S+: ")
+_CHECK = re.compile(r"Check failed: .* \([-\d]+ vs\. [-\d]+\) ")  # the condition in decord's source that did not hold
 _FAREWELL = 2.0  # seconds that a child has to end by itself
 _PATIENCE = 0.1  # seconds until a child that was just being started is there to be ended
 _AHEAD = 8  # videos that may lie decoded before they are asked for: 36 MB at the paper's size, 150 MB in its evaluation
 
+_DECODED = 256 << 20  # bytes of frames that lie there before they are resized; a clip of ours at 1080p has 100 MB
+_MEMORY = 4 << 30  # bytes of a child: a frame of 8K is resized in 1.3 GB; a header may claim any number and any size
+_HEAD = 16  # bytes of a file that are shown where it does not decode
+
 FRAME_FACTOR = 2  # Qwen2.5-VL joins two frames into one step of its time grid
 SIZE_FACTOR = 28  # patch of 14 px, merged two by two
+MAX_RATIO = 200  # of a frame's sides: one more would get more pixels than the rule allows
 
 
 def frame_indices(total: int, fps: float, rule: FrameRule) -> list[int]:
     """Indices of the frames that are taken from a video of `total` frames: evenly spaced, both ends included.
 
     Raises:
-        ValueError: the video has fewer than two frames.
+        ValueError: the video has fewer than two frames, or no frame rate.
     """
+    if not 0 < fps < math.inf:
+        raise ValueError(f"its frame rate is {fps}, not above 0")
     most = min(rule.max_frames, total) // FRAME_FACTOR * FRAME_FACTOR
     least = math.ceil(rule.min_frames / FRAME_FACTOR) * FRAME_FACTOR
     wanted = min(max(total / fps * rule.rate, least), most, total)
@@ -49,7 +58,13 @@ def frame_indices(total: int, fps: float, rule: FrameRule) -> list[int]:
 
 
 def frame_size(height: int, width: int, rule: FrameRule) -> tuple[int, int]:
-    """Height and width, multiples of 28, of a frame after resizing, the aspect ratio kept as nearly as they allow."""
+    """Height and width, multiples of 28, of a frame after resizing, the aspect ratio kept as nearly as they allow.
+
+    Raises:
+        ValueError: one side is more than 200 times the other.
+    """
+    if max(height, width) > MAX_RATIO * min(height, width):
+        raise ValueError(f"its frames are {width} x {height}; one side may be {MAX_RATIO} times the other at most")
     most = max(rule.max_pixels, int(rule.min_pixels * 1.05))
     tall = max(SIZE_FACTOR, round(height / SIZE_FACTOR) * SIZE_FACTOR)
     wide = max(SIZE_FACTOR, round(width / SIZE_FACTOR) * SIZE_FACTOR)
@@ -79,16 +94,22 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
 def _decode(path: str, rule: FrameRule) -> np.ndarray:
     import decord
 
+    decord.logging.set_level(decord.logging.QUIET)  # or a damaged video writes a line a frame into the log
     reader = decord.VideoReader(path, num_threads=1)
     indices = frame_indices(len(reader), float(reader.get_avg_fps()), rule)
-    frames = reader.get_batch(indices).asnumpy()
+    frames = reader.get_batch(indices[:1]).asnumpy()
     height, width = frame_size(frames.shape[1], frames.shape[2], rule)
-    return resize(frames, height, width)
+    resized, step = [resize(frames, height, width)], max(1, _DECODED // frames.nbytes)
+    for at in range(1, len(indices), step):
+        resized.append(resize(reader.get_batch(indices[at : at + step]).asnumpy(), height, width))
+    return np.concatenate(resized)
 
 
 def _serve(pipe: Connection) -> None:
     """The child: answers every request with frames or with the reason why there are none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this one
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY if hard < 0 else min(_MEMORY, hard), hard))  # -1: without limit
     os.environ["OMP_NUM_THREADS"] = "1"  # of torch, if it resizes: other children decode beside this one
     with suppress(EOFError, ConnectionError):  # the parent was killed, perhaps before it read an answer
         while (request := pipe.recv()) is not None:
@@ -99,8 +120,37 @@ def _answer(path: str, rule: FrameRule) -> tuple[np.ndarray | None, str | None]:
     try:
         return _decode(path, rule), None
     except Exception as error:  # decord raises undocumented types; the parent names the file and the reason
-        reason = _CLOCK_AND_PLACE.sub("", str(error)).split("\n")[0]
-        return None, f"{type(error).__name__}: {reason}"
+        return None, _reason(error, path)
+
+
+def _reason(error: Exception, path: str) -> str:
+    """What the decoder says of a video; where that is not much, what the file begins with tells a page from a clip."""
+    if isinstance(error, ValueError):  # our own
+        return f"{type(error).__name__}: {error}"
+    said = _CHECK.sub("", _CLOCK_AND_PLACE.sub("", str(error)).split("\n")[0])
+    with Path(path).open("rb") as stream:
+        head, size = stream.read(_HEAD), os.fstat(stream.fileno()).st_size
+    return f"{type(error).__name__}: {said}; it has {size} bytes, the first are {head!r}"
+
+
+def _check_file(path: str) -> None:
+    """Say what is there in place of a file with something in it.
+
+    By os.path, for those of Path raise for a name that is too long.
+
+    Raises:
+        VideoError: it is missing, empty, or a thing that may never end.
+    """
+    if os.path.isfile(path):  # noqa: PTH113
+        what = None if os.path.getsize(path) else "an empty file"  # noqa: PTH202
+    elif os.path.isdir(path):  # noqa: PTH112
+        what = "a folder, not a file"
+    elif os.path.islink(path):  # noqa: PTH114
+        what = "a link to no file"
+    else:
+        what = "a pipe or a device, not a file" if os.path.exists(path) else "no such file"  # noqa: PTH110
+    if what:
+        raise VideoError(f"{path}: {what}")
 
 
 class _KilledError(VideoError):
@@ -130,10 +180,9 @@ class FrameReader:
         """The frames that `rule` takes: (T, H, W, 3) uint8, T even, H and W multiples of 28.
 
         Raises:
-            VideoError: the file is missing, does not decode, or took longer than the timeout.
+            VideoError: the file is missing or none, does not decode, or took longer than the timeout.
         """
-        if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises for a name that is too long
-            raise VideoError(f"{path}: no such file")
+        _check_file(str(path))
         try:
             return self._read(path, rule)
         except _KilledError:  # which says nothing about the video, unless it happens again

@@ -19,7 +19,7 @@ import pytest
 from stgrpo.demo import mp4
 from stgrpo.errors import VideoError
 from stgrpo.rules import FrameRule
-from stgrpo.video import FrameReader, _serve, frame_indices, frame_size, read_ahead, resize
+from stgrpo.video import FrameReader, _decode, _serve, frame_indices, frame_size, read_ahead, resize
 
 EVALUATION = FrameRule(max_frames=32, max_pixels=256 * 28 * 28)
 SMALL = FrameRule(min_pixels=56 * 56, max_pixels=56 * 56)  # 56 x 56 stays as it is
@@ -65,6 +65,30 @@ def test_evaluation_takes_up_to_32_frames():
 def test_a_video_without_a_second_frame_is_refused(total: int):
     with pytest.raises(ValueError, match=rf"^the video has {total} frame\(s\); at least 2 are needed$"):
         frame_indices(total, 30.0, FrameRule())
+
+
+@pytest.mark.parametrize("fps", [0.0, -5.0, float("nan"), float("inf")])
+def test_a_video_without_a_frame_rate_is_refused(fps: float):
+    with pytest.raises(ValueError, match=rf"^its frame rate is {fps}, not above 0$"):
+        frame_indices(20, fps, FrameRule())
+
+
+def test_a_strip_gets_no_more_pixels_than_the_reference_allows():
+    """`smart_resize` of qwen_vl_utils refuses more than 200 to 1, too."""
+    assert frame_size(10, 2000, SMALL) == (28, 784)  # 2000 / sqrt(10 * 2000 / 3136) = 791.9
+    with pytest.raises(ValueError, match="^its frames are 2001 x 10; one side may be 200 times the other at most$"):
+        frame_size(10, 2001, SMALL)
+
+
+@pytest.mark.parametrize("held", [1, 100_000], ids=["frame by frame", "a few at a time"])
+def test_a_video_decoded_in_parts_has_the_same_frames(
+    reader: FrameReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+):
+    """In this process, where the bytes that may lie there can be changed: 90 x 50 pixels are 13.5 kB."""
+    path = tmp_path / "v.mp4"
+    mp4.write(path, np.random.default_rng(0).integers(0, 255, (40, 50, 90, 3), np.uint8), 10)
+    monkeypatch.setattr("stgrpo.video._DECODED", held)
+    assert np.array_equal(_decode(str(path), SMALL), reader.read(path, SMALL))
 
 
 SIZES = [  # width x height -> width x height
@@ -170,10 +194,6 @@ def text(path: Path, good: Path) -> None:
     path.write_text("404: not found", encoding="utf-8")
 
 
-def empty(path: Path, good: Path) -> None:
-    path.touch()
-
-
 def damaged(path: Path, good: Path) -> None:
     """Its table of contents is whole, but half of the pictures are zeros."""
     mp4.write(path, np.random.default_rng(0).integers(0, 256, (16, 56, 56, 3), np.uint8), 2)
@@ -186,7 +206,7 @@ def one_frame(path: Path, good: Path) -> None:
     write_numbered(path, 1, 2)
 
 
-@pytest.mark.parametrize("make", [truncated, half, damaged, text, empty, one_frame], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [truncated, half, damaged, text, one_frame], ids=lambda make: make.__name__)
 def test_a_video_that_does_not_decode_is_named_and_the_next_one_read(
     reader: FrameReader, good: Path, tmp_path: Path, make: Callable[[Path, Path], None]
 ):
@@ -209,11 +229,16 @@ def test_the_reason_of_a_single_frame_is_said(reader: FrameReader, tmp_path: Pat
     )
 
 
-@pytest.mark.parametrize("name", ["none.mp4", ""], ids=["no file", "a folder"])
-def test_a_missing_video_is_named(reader: FrameReader, tmp_path: Path, name: str):
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("none.mp4", "no such file"), ("", "a folder, not a file"), ("empty.mp4", "an empty file")],
+    ids=["no file", "a folder", "an empty file"],
+)
+def test_a_missing_video_is_named(reader: FrameReader, tmp_path: Path, name: str, what: str):
+    (tmp_path / "empty.mp4").touch()
     with pytest.raises(VideoError) as caught:
         reader.read(tmp_path / name, SMALL)
-    assert str(caught.value) == f"{tmp_path / name}: no such file"
+    assert str(caught.value) == f"{tmp_path / name}: {what}"
 
 
 def test_a_decode_that_takes_too_long_is_given_up_and_the_next_one_read(good: Path, tmp_path: Path):

@@ -52,7 +52,14 @@ def _curve(figure: FigureSpec, folder: Path) -> Curve:
             "train it again (snakemake TARGET -R train)"
         )
     rows = read_rows(folder / METRICS)
-    if missing := [row["step"] for row in rows if figure.metric not in row]:
+    if not rows:
+        raise UserError(f"{folder / METRICS}: holds no steps; train again (snakemake TARGET -R train)")
+    if missing := [row.get("step") for row in rows if figure.metric not in row]:
         known = ", ".join(sorted(rows[0]))
         raise UserError(f"{folder / METRICS}: step {missing[0]} has no '{figure.metric}'; known: {known}")
+    if odd := [row for row in rows if not isinstance(row[figure.metric], int | float)]:
+        what = f"{figure.metric} is a {type(odd[0][figure.metric]).__name__}, not a number"
+        raise UserError(
+            f"{folder / METRICS}: step {odd[0].get('step')}: {what}; train again (snakemake TARGET -R train)"
+        )
     return Curve(folder.parent.name, int(folder.name.removeprefix("seed")), tuple(row[figure.metric] for row in rows))

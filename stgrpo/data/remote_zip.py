@@ -14,14 +14,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from stgrpo.data.locks import LockedMember
-from stgrpo.data.sources import UNREADABLE, check_inside
+from stgrpo.data.sources import LARGEST_DIRECTORY, UNREADABLE, check_apart, check_inside
 from stgrpo.errors import UserError
 from stgrpo.files import replacing
 
 Read = Callable[[int, int], bytes]  # bytes [start, stop) of the archive
 
 _END = 256 << 10  # read first: the end record and, of a small archive, its whole directory
-_LARGEST = 256 << 20  # of a directory; that of a million members is half as large
 _PIECE = 8 << 20  # bytes of one request at most
 _PARALLEL = 8  # requests at a time, and so pieces in memory
 _GAP = 128 << 10  # bytes between two members that cost less than another request
@@ -55,7 +54,7 @@ class RemoteZip:
 
         Raises:
             DamagedError: the directory is damaged.
-            UserError: a member would leave its folder.
+            UserError: a member would leave its folder, or lies in another.
         """
         self.where, self.archive, self.file = f"{repository}/{archive}", archive, _Remote(size, read)
         try:
@@ -68,6 +67,7 @@ class RemoteZip:
             check_inside(self.where, member)
             if not member.is_dir():
                 self.members[str(folder / member.filename)] = member
+        check_apart(self.where, self.zip.infolist())
         starts = sorted({member.header_offset for member in self.zip.infolist()} | {self.zip.start_dir})
         self.next = dict(zip(starts, starts[1:], strict=False))
 
@@ -193,7 +193,7 @@ class _Remote(io.RawIOBase):
         if self.coming and self.coming[0][0] <= self.position:
             self.start, _, piece = self.coming[0]
             self.held = piece.result()
-        elif stop - self.position > _LARGEST:
+        elif stop - self.position > LARGEST_DIRECTORY:
             raise zipfile.BadZipFile(f"it would be {(stop - self.position) / 1e6:.0f} MB long")
         else:
             self.start, self.held = self.position, self.fetch(self.position, stop)

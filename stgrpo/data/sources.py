@@ -4,6 +4,7 @@ A hub is a folder of repositories (`<hub>/<owner>/<name>/...`) with a manifest o
 was fetched stands in a lock file; a file that is already there and matches is not touched.
 """
 
+import io
 import re
 import shutil
 import struct
@@ -12,6 +13,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -27,8 +29,10 @@ UNREADABLE = (  # what reading a damaged zip raises, and what two members of one
     *(IsADirectoryError, NotADirectoryError, FileExistsError),
     RuntimeError,  # zipfile's word for what is encrypted or packed in another way
 )
+LARGEST_DIRECTORY = 256 << 20  # bytes, of a zip; that of a million members is half as large
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _LINK = 0o120000  # file type of a symbolic link in a zip member's Unix mode
+_LEAST_HEADER = 30  # bytes before a member's content, without its name
 _LONGEST_NAME = 240  # bytes; file systems take 255, and a file being written has a longer name than its own
 
 
@@ -108,9 +112,10 @@ def unpack(archive: Path, folder: Path) -> None:
         UserError: the archive is damaged or larger than the disk, or a member points outside `folder`.
     """
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with _Archive(archive) as file, zipfile.ZipFile(file) as opened:
             for member in opened.infolist():  # all are checked before one is written
                 check_inside(archive, member)
+            check_apart(archive, opened.infolist())
             members = [member for member in opened.infolist() if not member.is_dir()]
             missing = [member for member in members if not _is_there(folder / member.filename, member)]
             _check_room(archive, missing)
@@ -126,6 +131,16 @@ def unpack(archive: Path, folder: Path) -> None:
         raise UserError(f"{archive}: damaged archive ({error}); remove it and run again") from None
 
 
+class _Archive(io.FileIO):
+    """A zip whose directory is not read where it would fill the memory: zipfile asks for it in one piece."""
+
+    def read(self, size: int | None = -1) -> bytes:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Bytes, as of every file."""
+        if size is not None and size > LARGEST_DIRECTORY:
+            raise zipfile.BadZipFile(f"its directory would be {size / 1e6:.0f} MB long")
+        return super().read(size)
+
+
 def check_inside(archive: Path | str, member: zipfile.ZipInfo) -> None:
     """Refuse an archive with a member that would leave its folder, or that no folder can hold.
 
@@ -134,6 +149,19 @@ def check_inside(archive: Path | str, member: zipfile.ZipInfo) -> None:
     """
     if what := _odd(member):
         raise UserError(f"{archive}: member '{member.filename}' {what}; nothing was unpacked; check its origin")
+
+
+def check_apart(archive: Path | str, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse an archive whose members share bytes, which a bomb unpacks many times; zipfile looks since Python 3.11.8.
+
+    Raises:
+        UserError: a member begins before the one in front of it ends.
+    """
+    for one, other in pairwise(sorted(members, key=lambda member: member.header_offset)):
+        if one.header_offset + _LEAST_HEADER + one.compress_size > other.header_offset:
+            raise UserError(
+                f"{archive}: member '{other.filename}' lies in '{one.filename}'; nothing was unpacked; check its origin"
+            )
 
 
 def _odd(member: zipfile.ZipInfo) -> str | None:

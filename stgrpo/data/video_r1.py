@@ -5,15 +5,14 @@ makes the same choice as `prepare`, and so brings the videos that are looked at 
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ijson
-
 from stgrpo.answers import extract, read_number
 from stgrpo.config import Questions
+from stgrpo.data.record_list import read_list
 from stgrpo.errors import UserError, VideoError
 from stgrpo.files import leaves_folder
 from stgrpo.prompts import no_option
@@ -54,12 +53,12 @@ def choose(folder: Path, draw: Questions) -> Choice:
         UserError: the file is missing, damaged, or no list.
     """
     file = folder / RECORDS
-    usable = bytearray(_flaw(row) is None for row in _records(file))
+    usable = bytearray(_flaw(row) is None for row in read_list(file))
     order = list(range(len(usable)))
     random.Random(draw.seed).shuffle(order)
     order = _until_reserve(order, usable, draw)
     wanted = set(order)
-    rows = {index: _question(row, index, folder) for index, row in enumerate(_records(file)) if index in wanted}
+    rows = {index: _question(row, index, folder) for index, row in enumerate(read_list(file)) if index in wanted}
     complete = sum(usable[index] for index in order) == sum(usable)
     return Choice(tuple((index, rows[index]) for index in order), len(usable), complete)
 
@@ -130,30 +129,6 @@ def _until_reserve(order: list[int], usable: Sequence[int], draw: Questions) -> 
             return order[:at]
         left -= usable[index]
     return order
-
-
-def _records(file: Path) -> Iterator[Any]:
-    """Every record of the file, one at a time."""
-    count = 0
-    try:
-        with file.open("rb") as stream:
-            _, kind, _ = next(ijson.parse(stream))
-            if kind != "start_array":
-                found = "dict" if kind == "start_map" else f"a single {kind}"
-                raise UserError(f"{file}: expected a list of records, found {found}")
-            stream.seek(0)
-            for row in ijson.items(stream, "item", use_float=True):
-                yield row
-                count += 1
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file") from None
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        said = error.args[0] if error.args and isinstance(error.args[0], bytes) else str(error)  # bytes: no UTF-8
-        reason = (said.decode(errors="replace") if isinstance(said, bytes) else said).partition("\n")[0]
-        raise UserError(
-            f"{file}: damaged after {count} records ({reason}); remove it and fetch the source again "
-            "(snakemake TARGET -R fetch)"
-        ) from None
 
 
 def _question(row: Any, index: int, folder: Path) -> Question | SetAside:

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from stgrpo.config import QUESTIONS, Experiment, Resources
-from stgrpo.files import read_json
+from stgrpo.files import LONGEST_LINE, read_json
 from stgrpo.planning.standing import Run, Standing
 from stgrpo.rl.checkpoints import METRICS
 
@@ -193,8 +193,8 @@ def _seconds(history: Path) -> list[float]:
         return []
     found = []
     with history.open(encoding="utf-8") as lines:
-        for text in lines:
-            with suppress(ValueError):
+        for text in iter(lambda: lines.readline(LONGEST_LINE), ""):
+            with suppress(ValueError, RecursionError):
                 found.append(json.loads(text)["seconds"])
     return found
 

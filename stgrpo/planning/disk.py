@@ -19,6 +19,7 @@ _FP32 = 4  # bytes
 # What a checkpoint holds, in copies of the weights in fp32. The weights and AdamW's two moments; ZeRO adds its own
 # masters, stage 2 the engine's copy of the module too. The rest (random state, tokenizer) is some kilobytes.
 _COPIES = {"ddp": 3, "zero2": 5, "zero3": 4}
+_LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself has it
 _KEPT = 2  # save_total_limit in stgrpo.rl.trainer; an old one goes when the next is written
 
 
@@ -109,9 +110,9 @@ def parameters(weights: Path) -> int:
     try:
         with weights.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(min(length, weights.stat().st_size)))
+            header = json.loads(stream.read(min(length, _LONGEST_HEADER)))
         return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UserError(f"{weights}: no safetensors header; remove its folder and make it again") from None
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from stgrpo import specs
 from stgrpo.config import Experiment
 from stgrpo.errors import UserError
-from stgrpo.files import read_json
+from stgrpo.files import LONGEST_LINE, read_json
 from stgrpo.planning.differences import differences
 from stgrpo.report.contents import eval_hashes, runs_of
 from stgrpo.rl.checkpoints import GROUPS, METRICS, ROLLOUTS, newest, step_of
@@ -219,10 +219,10 @@ def _spec_of_predictions(path: Path) -> str | None:
     if not path.exists():
         return None
     with path.open("rb") as lines:
-        first = lines.readline()
+        first = lines.readline(LONGEST_LINE)
     try:
         return json.loads(first)["spec"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise UserError(f"{path}:1: no prediction that names its spec; remove the file and run again") from None
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from stgrpo.errors import UserError
 from stgrpo.policy.clips import Clip
 from stgrpo.policy.model import Policy, embed, pad_left
 from stgrpo.policy.prefixes import Growth, Tree
@@ -27,6 +28,9 @@ def generate(
         clips: one a prompt; prompts about the same object share their beginning.
         sample: chooses tokens from logits.
         max_tokens: answers are cut there.
+
+    Raises:
+        UserError: a token was chosen by what is no number.
     """
     core, end = policy.model, policy.tokenizer.eos_token_id
     device = core.lm_head.weight.device
@@ -37,8 +41,11 @@ def generate(
     following, banned = tree.following, torch.tensor(policy.banned, device=device)
     rows, tokens = torch.arange(len(prompts), device=device), torch.full((len(prompts), max_tokens), end, device=device)
     unfinished = torch.ones_like(rows, dtype=torch.bool)  # of `rows`
+    sound = torch.ones((), dtype=torch.bool, device=device)
     for place in range(max_tokens):
-        chosen = sample(core.lm_head(hidden).index_fill(-1, banned, -torch.inf), place, rows)  # from (r, V)
+        logits = core.lm_head(hidden).index_fill(-1, banned, -torch.inf)  # (r, V)
+        chosen = sample(logits, place, rows)
+        sound &= _are_numbers(logits, chosen)
         tokens[rows[unfinished], place] = chosen[unfinished]
         unfinished &= chosen != end
         left = int(unfinished.sum())
@@ -51,6 +58,7 @@ def generate(
         growth.next()
         words = core.get_input_embeddings()(chosen)[:, None]  # (rows, 1, D)
         hidden = _forward(core, words, (following + place).expand(3, -1)[..., None], growth)[:, 0]
+    _check(sound)
     return [_until(row, end) for row in tokens.tolist()]
 
 
@@ -75,12 +83,15 @@ def generate_alone(
     done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
     banned = torch.tensor(policy.banned, device=device)
     tokens = []
+    sound = torch.ones((), dtype=torch.bool, device=device)
     for place in range(max_tokens):
         hidden = core.model.language_model(
             inputs_embeds=words, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
         ).last_hidden_state[:, -1]
         logits = core.lm_head(hidden).index_fill(-1, banned, -torch.inf)  # (R, V)
-        chosen = sample(logits, place).masked_fill(done, tokenizer.pad_token_id)  # (R,)
+        chosen = sample(logits, place)  # (R,)
+        sound &= _are_numbers(logits, chosen)
+        chosen = chosen.masked_fill(done, tokenizer.pad_token_id)
         tokens.append(chosen)
         done |= chosen == tokenizer.eos_token_id
         if bool(done.all()):
@@ -88,7 +99,22 @@ def generate_alone(
         words = core.get_input_embeddings()(chosen)[:, None]  # (R, 1, D)
         positions = following + place
         mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], 1)
+    _check(sound)
     return [_until(row, tokenizer.eos_token_id) for row in torch.stack(tokens, 1).tolist()]
+
+
+def _are_numbers(logits: Tensor, chosen: Tensor) -> Tensor:
+    """Whether those of the chosen tokens are: the largest of logits among which is NaN is NaN."""
+    return logits.gather(-1, chosen[:, None]).isfinite().all()
+
+
+def _check(sound: Tensor) -> None:
+    """Asked once, after the last token: every look at it would wait for the GPU."""
+    if not bool(sound):
+        raise UserError(
+            "the model's logits hold NaN or infinity, so its answers would be noise; compute in fp32 (precision), or "
+            "look at the training that made its weights"
+        )
 
 
 def _until(row: list[int], end: int) -> list[int]:

@@ -13,6 +13,7 @@ from stgrpo.files import sha256, write_json
 
 _CONTENT = b"video" * 200
 _ENTRY = b"PK\x01\x02"  # of the directory
+_END = b"PK\x05\x06"  # the record behind it
 
 
 def _packed(*members: tuple[str | zipfile.ZipInfo, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
@@ -26,21 +27,26 @@ def _packed(*members: tuple[str | zipfile.ZipInfo, bytes], compression: int = zi
 _GOOD = _packed(("videos/Art/0.mp4", _CONTENT), ("videos/Art/1.mp4", _CONTENT))
 
 
+def fetching(folder: Path, make: Callable[[Path], object], listed: dict | None = None) -> list[str]:
+    """The words of `fetch` from a hub with one archive; `listed` is what the hub's manifest says otherwise."""
+    repository = folder / "hub/lmms-eval/MMVU"
+    repository.mkdir(parents=True)
+    archive = repository / "videos.zip"
+    make(archive)
+    entry = {"path": "videos.zip", "size": archive.stat().st_size, "sha256": sha256(archive)} | (listed or {})
+    write_json(repository / "manifest.json", {"files": [entry]})
+    source = {"name": "mmvu", "repository": "lmms-eval/MMVU", "type": "dataset", "licence": "none"}
+    words = ["fetch", "--source", json.dumps({**source, "patterns": ["*"]}), "--hub", f"{folder}/hub"]
+    return [*words, "--out", f"{folder}/resources/mmvu.json"]
+
+
 def _fetched(content: bytes | Callable[[], bytes], listed: dict | None = None) -> Callable[[Path], int]:
-    """`fetch` from a hub whose one archive holds this; `listed` is what the hub's manifest says otherwise."""
+    """`fetch` of an archive that holds this."""
 
-    def run(folder: Path) -> int:
-        repository = folder / "hub/lmms-eval/MMVU"
-        repository.mkdir(parents=True)
-        archive = repository / "videos.zip"
-        archive.write_bytes(content if isinstance(content, bytes) else content())
-        entry = {"path": "videos.zip", "size": archive.stat().st_size, "sha256": sha256(archive)} | (listed or {})
-        write_json(repository / "manifest.json", {"files": [entry]})
-        source = {"name": "mmvu", "repository": "lmms-eval/MMVU", "type": "dataset", "licence": "none"}
-        words = ["fetch", "--source", json.dumps({**source, "patterns": ["*"]}), "--hub", f"{folder}/hub"]
-        return main([*words, "--out", f"{folder}/resources/mmvu.json"])
+    def make(path: Path) -> None:
+        path.write_bytes(content if isinstance(content, bytes) else content())
 
-    return run
+    return lambda folder: main(fetching(folder, make, listed))
 
 
 def _named(name: str, mode: int = 0) -> bytes:
@@ -57,7 +63,7 @@ def _spoilt(at: bytes, offset: int, new: bytes) -> bytes:
     return content[:start] + new + content[start + len(new) :]
 
 
-def _terabyte() -> bytes:
+def terabyte() -> bytes:
     """A member of a terabyte, by its ZIP64 field."""
     content = bytearray(_packed(("videos/0.mp4", _CONTENT)))
     at = content.rindex(b"PK\x01\x02")
@@ -66,7 +72,7 @@ def _terabyte() -> bytes:
     content[at + 24 : at + 28] = b"\xff" * 4
     content[at + 30 : at + 32] = len(extra).to_bytes(2, "little")
     content[at + 46 + name : at + 46 + name] = extra
-    end = content.rindex(b"PK\x05\x06")
+    end = content.rindex(_END)
     content[end + 12 : end + 16] = (int.from_bytes(content[end + 12 : end + 16], "little") + len(extra)).to_bytes(
         4, "little"
     )
@@ -82,10 +88,37 @@ def _tar() -> bytes:
     return buffer.getvalue()
 
 
+def _overlapping() -> bytes:
+    """A member that holds another one, header and all: each byte of a bomb is unpacked many times."""
+    inner = _packed(("videos/1.mp4", _CONTENT))
+    start = inner.index(_ENTRY)
+    content = bytearray(_packed(("videos/0.mp4", inner[:start])))
+    entry = bytearray(inner[start : inner.rindex(_END)])
+    entry[42:46] = content.index(inner[:start]).to_bytes(4, "little")
+    end = content.rindex(_END)
+    content[end:end] = entry
+    end += len(entry)
+    content[end + 8 : end + 12] = (2).to_bytes(2, "little") * 2
+    size = int.from_bytes(content[end + 12 : end + 16], "little") + len(entry)
+    content[end + 12 : end + 16] = size.to_bytes(4, "little")
+    return bytes(content)
+
+
+def _ended(offset: int, size: int, value: int) -> bytes:
+    """The good archive with a field of its end record written over."""
+    at = _GOOD.rindex(_END) + offset
+    return _GOOD[:at] + value.to_bytes(size, "little") + _GOOD[at + size :]
+
+
 def _nothing(folder: Path) -> None:
     """No video, no word that it is done, and nothing beside the folder."""
     assert not list(folder.rglob("*.mp4")) and not (folder / "resources/mmvu.json").exists()
     assert {path.name for path in folder.iterdir()} <= {"hub", "resources", "stdout", "stderr"}
+
+
+def _one_video(folder: Path) -> None:
+    (path,) = folder.rglob("*.mp4")
+    assert path == folder / "resources/mmvu/videos/0.mp4" and path.read_bytes() == _CONTENT
 
 
 _WHERE = r"fetch: FOLDER/resources/mmvu/videos\.zip: "
@@ -111,10 +144,24 @@ _CASES = [
     ("a member that says it is shorter", _fetched(_spoilt(_ENTRY, 24, bytes([9, 0, 0, 0]))), _DAMAGED % ".*"),
     (
         "a member that claims a terabyte",
-        _fetched(_terabyte),
+        _fetched(terabyte),
         _WHERE + r"unpacks to .*, .* are free; nothing was unpacked; .*",
     ),
     ("a file and a folder of one name", _fetched(_packed(("a", _CONTENT), ("a/b.mp4", _CONTENT))), _DAMAGED % ".*"),
+    ("two members in one place", _fetched(_overlapping), _ODD % ("videos/1.mp4", "lies in 'videos/0.mp4'")),
+    (
+        "a member of line breaks",
+        _fetched(_named("videos/\n\x1b[2J.mp4/../../x")),
+        _ODD % (r".*\\n\\x1b.*", "points .*"),
+    ),
+    ("a member of no UTF-8", _fetched(_spoilt(_ENTRY, 46, b"\xff\xfe")), r"fetch: .*"),
+    (
+        "a member of another name in its header",
+        _fetched(_GOOD.replace(b"videos/Art/0", b"videos/Art/2", 1)),
+        _DAMAGED % ".*",
+    ),
+    ("a directory of 4 GB", _fetched(_ended(12, 4, 2**32 - 2)), _DAMAGED % ".*"),
+    ("a directory behind its end", _fetched(_ended(16, 4, 2**31)), r"fetch: .*"),
     ("another size than listed", _fetched(_GOOD, {"size": 7}), _DIFFERS),
     ("another hash than listed", _fetched(_GOOD, {"sha256": "0" * 64}), _DIFFERS),
     (
@@ -123,4 +170,11 @@ _CASES = [
         r"fetch: FOLDER/hub/.*manifest\.json: '\.\./videos\.zip' points outside its folder; make the hub again",
     ),
 ]
-CASES = [Case("archives", what, run, says, right=_nothing) for what, run, says in _CASES]
+_RIGHT = [
+    ("a member whose name goes on behind a NUL", _fetched(_named("videos/0.mp4\0/../../x"))),
+    ("a member of several disks", _fetched(_spoilt(_END, 4, b"\7"))),
+]
+CASES = [
+    *(Case("archives", what, run, says, right=_nothing) for what, run, says in _CASES),
+    *(Case("archives", what, run, accepted=True, right=_one_video) for what, run in _RIGHT),
+]

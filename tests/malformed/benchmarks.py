@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from malformed.given import preparing, video
 from malformed.harness import Case
-
 from stgrpo.__main__ import main
 
 _LETTERED = ["A. red", "B. green"]

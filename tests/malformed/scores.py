@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from malformed.given import FRAMES, POLICY_SPEC, drawn, questions
-from malformed.harness import Case
 
 import stgrpo.rl.train  # noqa: F401  # it and torch once, here: every case is a fork of this process
+from malformed.given import FRAMES, POLICY_SPEC, drawn, questions
+from malformed.harness import Case
 from stgrpo.__main__ import main
 from stgrpo.demo import world
 from stgrpo.files import write_json, write_records

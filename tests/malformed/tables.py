@@ -38,6 +38,24 @@ def _edited(text: str, old: str, new: str) -> str:
     return text.replace(old, new, 1)
 
 
+def tabulated(folder: Path, inputs: list[str]) -> int:
+    """`tabulate` of a row that the paper alone has."""
+    columns = [Column(name="videomme", title="VideoMME", over=["videomme"], reported="videomme")]
+    spec = TableSpec(
+        name="table1",
+        scale="paper",
+        comparable=True,
+        rendered=False,
+        caption="The paper's.",
+        rows=[Row(label="GPT-4o")],
+        columns=columns,
+        omitted=[],
+        specs={},
+    )
+    words = ["tabulate", "--spec", spec.model_dump_json(), *inputs]
+    return main([*words, "--tex", str(folder / "t.tex"), "--csv", str(folder / "t.csv")])
+
+
 def _table(content: str | bytes | None) -> Callable[[Path], int]:
     """`tabulate` of rows that the paper alone has, with another table of its numbers."""
 
@@ -45,20 +63,7 @@ def _table(content: str | bytes | None) -> Callable[[Path], int]:
         path = folder / "reported.csv"
         if content is not None:
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        columns = [Column(name="videomme", title="VideoMME", over=["videomme"], reported="videomme")]
-        spec = TableSpec(
-            name="table1",
-            scale="paper",
-            comparable=True,
-            rendered=False,
-            caption="The paper's.",
-            rows=[Row(label="GPT-4o")],
-            columns=columns,
-            omitted=[],
-            specs={},
-        )
-        words = ["tabulate", "--spec", spec.model_dump_json(), "--metrics", "--graded", "--reported", str(path)]
-        return main([*words, "--tex", str(folder / "t.tex"), "--csv", str(folder / "t.csv")])
+        return tabulated(folder, ["--metrics", "--graded", "--reported", str(path)])
 
     return run
 
