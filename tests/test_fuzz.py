@@ -1,10 +1,18 @@
 """The fuzzers' surfaces, a few inputs each, the same ones every time (longer: scripts/fuzz.py)."""
 
+from collections.abc import Iterator
+
 import pytest
 from fuzzing import Surface, archives, clips, configs, files, rows, tables, texts
 from hypothesis import HealthCheck, given, settings
 
 SURFACES = [surface for module in (configs, tables, rows, archives, clips, files, texts) for surface in module.SURFACES]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_decoder_left() -> Iterator[None]:
+    yield
+    clips.READER.__exit__()
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)

@@ -6,6 +6,7 @@ scancel --user="$(id -un)" 2> /dev/null
 for file in "$state"/slurmd-*.pid "$state"/slurmctld.pid "$state"/munged.pid; do
   [ -s "$file" ] || continue
   process=$(cat "$file")
+  grep -qE 'slurm|munge' "/proc/$process/cmdline" 2> /dev/null || continue # the number may be another's by now
   kill "$process" 2> /dev/null
   for _ in $(seq 50); do
     kill -0 "$process" 2> /dev/null || break
