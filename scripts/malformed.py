@@ -72,7 +72,7 @@ def _table(ended: Ended) -> list[str]:
 
 def _said(case: Any, found: Any) -> str:
     if case.accepted:
-        return "handled, with the right number"
+        return f"handled, {found.handled}"
     return f"set aside: {found.aside[0]}" if case.set_aside else found.line
 
 

@@ -93,7 +93,7 @@ def link_or_copy(origin: Path, path: Path) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # half a character, as JSON has it
 
 
 def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
@@ -103,7 +103,7 @@ def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
 
 def write_records(path: str | Path, records: Iterable[Record]) -> None:
     """Write one line of JSON a record."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as out:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as out:
         out.writelines(line(record) for record in records)
 
 

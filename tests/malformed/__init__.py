@@ -8,6 +8,7 @@ from malformed import (
     not_numbers,
     outputs,
     predictions,
+    profiles,
     records,
     scores,
     tables,
@@ -15,7 +16,7 @@ from malformed import (
 )
 
 _SURFACES = (
-    *(config, records, benchmarks, archives, videos, scores, checkpoints, predictions, tables, outputs),
+    *(config, records, benchmarks, archives, videos, scores, checkpoints, predictions, tables, profiles, outputs),
     not_numbers,
 )
 ALL = [case for surface in _SURFACES for case in surface.CASES]

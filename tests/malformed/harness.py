@@ -29,6 +29,7 @@ class Case:
         set_aside: rows that are set aside; the verb then ends well, and keeps all others.
         accepted: whether it is to be handled, and `right` says how.
         right: asserts on the folder afterwards.
+        came_out: what was made of an accepted one, for people.
         seconds: that it may take.
     """
 
@@ -39,6 +40,7 @@ class Case:
     set_aside: int = 0
     accepted: bool = False
     right: Callable[[Path], None] | None = None
+    came_out: Callable[[Path], str] | None = None
     seconds: float = 60.0
 
     @property
@@ -55,12 +57,14 @@ class Outcome:
         status: of the verb; None where it was killed for its time, -1 where it let an exception through.
         line: what it said on standard error.
         aside: the reasons for which rows were set aside.
+        handled: what came of an accepted one.
         seconds: it took.
     """
 
     status: int | None
     line: str
     aside: tuple[str, ...]
+    handled: str
     seconds: float
 
 
@@ -88,11 +92,12 @@ def outcome(case: Case, folder: Path) -> Outcome:
         os.waitpid(child, 0)
     said = (folder / "stderr").read_text(encoding="utf-8", errors="replace").strip()
     # Warnings and bars of libraries stand before the line of a verb that loads a model.
-    found = re.search(rf"(?:{'|'.join(VERBS)}): [^\n]*\Z", said)
+    found = re.search(rf"(?:{'|'.join([*VERBS, 'snakemake'])}): [^\n]*\Z", said)
     line = found[0] if found and "Traceback" not in said else said
     seconds = time.monotonic() - began
     line = line.replace(str(folder), FOLDER)
-    return Outcome(status, line, _aside(folder), seconds)
+    handled = case.came_out(folder) if case.came_out and status == 0 else "with the right number"
+    return Outcome(status, line, _aside(folder), handled, seconds)
 
 
 def check(case: Case, folder: Path, found: Outcome) -> None:

@@ -1,15 +1,20 @@
 """What a model may answer, through `grade`: the right credit, whatever it is, and soon."""
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from malformed.given import grading
+from malformed.given import dumped, grading, questions
 from malformed.harness import Case
 from stgrpo.__main__ import main
+from stgrpo.benchmarks.vsibench import _CHOICES, _WEIGHTS
+from stgrpo.files import write_records
+from stgrpo.records import Question
 
 _LONG = "x" * 10_000_000
-# Four questions whose answer is A: three are answered by <answer>A</answer>, one by this; and what it is worth.
+# Of MMVU, where A is right: the answer, and what it is worth.
 _ANSWERS: list[tuple[str, str, float]] = [
     ("nothing", "", 0.0),
     ("ten megabytes", _LONG, 0.0),
@@ -36,29 +41,103 @@ _ANSWERS: list[tuple[str, str, float]] = [
 ]
 
 
-def _graded(text: str) -> Callable[[Path], int]:
+# Of VSI-Bench, where 4 is right and an eighth of the score: the first number counts, by its mean relative accuracy.
+_QUANTITIES: list[tuple[str, str, float]] = [
+    ("no number at all", "NaN", 0.0),
+    ("infinity", "<answer>inf</answer>", 0.0),
+    ("more than a float holds", "<answer>1e999</answer>", 0.0),
+    ("ten megabytes of digits", "9" * 10_000_000, 0.0),
+    ("ten megabytes of hundreds", "hundred " * 1_250_000, 0.0),
+    ("a division by zero", "<answer>4/0</answer>", 1.0),
+    ("digits of another script", "<answer>\u0664</answer>", 1.0),
+    ("LaTeX", r"<answer>\boxed{\frac{9}{2}}</answer>", 0.0),  # 9
+    ("less than nothing", "<answer>-4</answer>", 0.0),
+    ("an eighth too much", "<answer>4.5 m</answer>", 0.8),  # within the confidences 0.5 to 0.85
+    ("a word", "<answer>four</answer>", 1.0),
+    ("two numbers", "<answer>400 or 4</answer>", 0.0),
+]
+# Of VideoMMMU, where the words "a red Square" are right: some end of a sentence contains them.
+_WORDS: list[tuple[str, str, float]] = [
+    ("the truth in capitals and control characters", "<answer>It is A RED SQUARE\x00.</answer>", 1.0),
+    ("ten megabytes of cues", "is " * 3_300_000, 0.0),
+    ("ten megabytes of lines", "\n" * 10_000_000 + "a red square", 1.0),
+    ("half a character in the answer", "<answer>a red\udc80 square</answer>", 0.0),
+    ("the truth with another blank", "<answer>a red\u00a0square</answer>", 0.0),
+]
+
+
+def _rooms() -> list[Question]:
+    """One question of each type; that which is answered last counts an eighth."""
+    options = ("A. red", "B. green")
+    asked = [
+        Question(f"v-{kind}", f"{kind}.mp4", "Where?", options, "multiple choice", "A", "v", {"type": kind})
+        if kind in _CHOICES
+        else Question(f"v-{kind}", f"{kind}.mp4", "How many?", (), "regression", "4", "v", {"type": kind})
+        for kind in _WEIGHTS
+    ]
+    return sorted(asked, key=lambda question: question.id == "v-object_counting")
+
+
+def _lectures() -> list[Question]:
+    tags = {"track": "Perception", "subject": "Art"}
+    return [Question(f"l-{i}", f"{i}.mp4", "What?", (), "free-form", "a red Square", "l", tags) for i in range(4)]
+
+
+def _graded(benchmark: str, asked: Sequence[Question], text: str) -> Callable[[Path], int]:
+    """All but the last question are answered by their truth."""
+
     def run(folder: Path) -> int:
-        good = "<answer>A</answer>"
-        words = grading(folder, [good, good, good, ""])
-        lines = (folder / "all.jsonl").read_text().splitlines()
-        last = json.loads(lines[3]) | {"text": text}
-        (folder / "all.jsonl").write_text("\n".join([*lines[:3], json.dumps(last)]) + "\n")
-        return main(words)
+        words = grading(folder)
+        (folder / "mmvu.jsonl").unlink()
+        write_records(folder / f"{benchmark}.jsonl", asked)
+        texts = [*(f"<answer>{question.answer}</answer>" for question in asked[:-1]), text]
+        rows = [
+            {"benchmark": benchmark, "question": question.id, "text": text, "spec": "s"}
+            for question, text in zip(asked, texts, strict=True)
+        ]
+        (folder / "all.jsonl").write_text(dumped(*rows))
+        return main([word.replace("mmvu.jsonl", f"{benchmark}.jsonl") for word in words])
 
     return run
 
 
-def _worth(credit: float) -> Callable[[Path], None]:
+def _last(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "graded.jsonl").read_text().splitlines()[-1])
+
+
+def _worth(credit: float, share: float) -> Callable[[Path], None]:
+    """What the last question earns, which is this share of the score."""
+
     def right(folder: Path) -> None:
-        rows = [json.loads(line) for line in (folder / "graded.jsonl").read_text().splitlines()]
-        assert [row["credit"] for row in rows] == [1.0, 1.0, 1.0, credit]
+        assert _last(folder)["credit"] == credit
         (score,) = json.loads((folder / "out.json").read_text())["scores"]
-        assert score["value"] == 75.0 + 25.0 * credit and score["n"] == 4
+        assert math.isclose(score["value"], 100 * (1 - share + share * credit))
 
     return right
 
 
+def _read_as(folder: Path) -> str:
+    """What was graded, and what it earned."""
+    last = _last(folder)
+    answer = last["answer"]
+    shown = repr(answer) if len(answer) < 40 else f"{answer[:10]!r} and {len(answer) - 10} characters more"
+    return f"read as {shown}: {last['credit']:g}"
+
+
 CASES = [
-    Case("model outputs", what, _graded(text), accepted=True, right=_worth(credit), seconds=20)
-    for what, text, credit in _ANSWERS
+    Case(
+        surface="model outputs",
+        what=f"{benchmark}: {what}",
+        run=_graded(benchmark, asked, text),
+        accepted=True,
+        right=_worth(credit, share),
+        came_out=_read_as,
+        seconds=20,
+    )
+    for benchmark, asked, share, answers in (
+        ("mmvu", questions(), 0.25, _ANSWERS),
+        ("vsibench", _rooms(), 0.125, _QUANTITIES),
+        ("videommmu", _lectures(), 0.25, _WORDS),
+    )
+    for what, text, credit in answers
 ]

@@ -272,4 +272,4 @@ def _says(what: str) -> str:
     return re.escape(_SAYS[what]).replace(re.escape("..."), ".*")
 
 
-CASES = [Case("profiles", what, run, _says(what), right=_nothing_written) for what, run in _CASES]
+CASES = [Case("tables and locks", what, run, _says(what), right=_nothing_written) for what, run in _CASES]

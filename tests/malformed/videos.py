@@ -232,9 +232,10 @@ _ASIDE = [
         _decoder_is(signal.SIGSTOP, 1.0),
         r"FOLDER/2\.mp4: still decoding after 1 s, given up",
     ),
-    ("what crashes the decoder", _decoder_is(signal.SIGKILL, 60.0), r"FOLDER/2\.mp4: the decoder crashed on it"),
+    ("what crashes the decoder", _decoder_is(signal.SIGSEGV, 60.0), r"FOLDER/2\.mp4: the decoder crashed on it"),
 ]
 _RIGHT = [
+    ("a decoder that was killed once, as for memory", _decoder_is(signal.SIGKILL, 60.0), _as_the_good_one),
     ("frames 4 pixels high", _of(drawn(4, 400)), _has(4, 28, 560)),
     ("frames of odd sizes", _of(drawn(90, 50)), _has(4, 56, 28)),
     ("frames that lie on their side", _of(_field(b"tkhd", 40, 0, 1 << 16, 0, -1 << 16, 0)), _upright),
