@@ -123,11 +123,15 @@ def inert_cell(value: object) -> str:
     return f"'{text}" if is_formula or text.startswith(("\t", "\r", "\n")) else text
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, *needed: str) -> Any:
     """Parse a JSON file.
 
+    Args:
+        path: of it.
+        needed: keys that must be in it, those of an object in it behind a dot ("provenance.spec").
+
     Raises:
-        UserError: the file is missing or no JSON.
+        UserError: the file is missing or no JSON, or lacks a key.
     """
     try:
         if (size := Path(path).stat().st_size) > _LARGEST_JSON:
@@ -135,7 +139,7 @@ def read_json(path: str | Path) -> Any:
             raise UserError(
                 f"{path}: {size >> 20} MB long, no JSON here has more than {most} MB; remove it and run again"
             )
-        return _parse(Path(path).read_text(encoding="utf-8"))
+        found = _parse(Path(path).read_text(encoding="utf-8"))
     except RecursionError:
         raise UserError(f"{path}: not JSON of ours (nested without end); remove it and run again") from None
     except FileNotFoundError:
@@ -144,6 +148,13 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: a folder, not a file; remove it and run again") from None
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); remove it and run again") from None
+    for name in needed:
+        inside = found
+        for key in name.split("."):
+            if not isinstance(inside, dict) or key not in inside:
+                raise UserError(f"{path}: does not say its {name}; remove it and run again")
+            inside = inside[key]
+    return found
 
 
 def read_records(path: str | Path, kind: type[R]) -> list[R]:

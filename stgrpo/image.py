@@ -36,7 +36,7 @@ def image_hash(container: Path) -> str:
     """
     stat = container.stat()
     seen = {"path": str(container.resolve()), "bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
-    known = read_json(_MARK) if _MARK.exists() else {}
+    known = read_json(_MARK, "sha256") if _MARK.exists() else {}
     if {name: known.get(name) for name in seen} == seen:
         return known["sha256"]
     digest = sha256(container)

@@ -136,7 +136,7 @@ def _claim(folder: Path, key: str) -> None:
     mark = folder / _KEY
     if not mark.exists():
         prune(folder)
-    elif (found := read_json(mark)["key"]) != key:
+    elif (found := read_json(mark, "key")["key"]) != key:
         aside = folder / f"other-{found}"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from fuzzing import Surface, archives, clips, configs, files, rows, tables, texts
+from fuzzing import Surface, archives, clips, configs, files, rows, states, tables, texts
 from hypothesis import HealthCheck, given, settings
 
-SURFACES = [surface for module in (configs, tables, rows, archives, clips, files, texts) for surface in module.SURFACES]
+SURFACES = [
+    surface for module in (configs, tables, rows, archives, clips, files, states, texts) for surface in module.SURFACES
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

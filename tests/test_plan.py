@@ -313,7 +313,7 @@ def test_a_training_that_runs_and_is_killed(project: Path, capsys):
 def test_damaged_results_are_one_line(project: Path, capsys):
     (CELLS / "grpo/seed0/train.json").write_text("{}")
     assert main(["plan"]) == 2
-    assert "train.json: does not say which spec made it; remove it and run again" in capsys.readouterr().err
+    assert "train.json: does not say its provenance.spec; remove it and run again" in capsys.readouterr().err
 
 
 def test_no_configuration_is_one_line(tmp_path: Path, monkeypatch, capsys):

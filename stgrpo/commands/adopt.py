@@ -30,7 +30,7 @@ def run(args: Namespace) -> None:
         UserError: the source holds no weights or no tokenizer.
     """
     spec = ModelSpec.parse(args.spec)
-    fetched = read_json(args.fetched)
+    fetched = read_json(args.fetched, "files", "repository")
     folder = args.fetched.with_suffix("")
     shutil.rmtree(args.out, ignore_errors=True)
     for entry in fetched["files"]:

@@ -44,7 +44,7 @@ def _told(contrast: Contrast) -> str:
 
 def _curve(figure: FigureSpec, folder: Path) -> Curve:
     """The metric of one training, which must be of the spec that the configuration asks for."""
-    made = read_json(folder / "train.json")["provenance"]["spec"]
+    made = read_json(folder / "train.json", "provenance.spec")["provenance"]["spec"]
     name = f"{folder.parent.name}/{folder.name}"
     if made != figure.specs[name]:
         raise UserError(

@@ -158,7 +158,7 @@ def _words(experiment: Experiment, spec: TrainSpec, inputs: Mapping[str, Path], 
 
 def _refuse_if_done(out: Path, spec: TrainSpec) -> None:
     result = out / "train.json"
-    if result.exists() and read_json(result)["provenance"]["spec"] == spec.hash():
+    if result.exists() and read_json(result, "provenance.spec")["provenance"]["spec"] == spec.hash():
         raise UserError(f"{result}: trained already, from the same specification; remove it to train again")
 
 

@@ -45,7 +45,7 @@ def run(args: Namespace) -> None:
 
 def _check_pair(metrics: Path, graded: Path) -> None:
     """Credits are those that the metrics vouch for, and not another cell's; older results do not say."""
-    made = read_json(metrics)["provenance"].get("outputs", {})
+    made = read_json(metrics, "provenance")["provenance"].get("outputs", {})
     if made and sha256(graded) not in made.values():
         raise UserError(
             f"{graded}: not the credits that {metrics} was made with; give both of the same cell and seed, in the same "

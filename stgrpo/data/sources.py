@@ -74,7 +74,7 @@ def fetch(source: Source, hub: Path, target: Path) -> list[dict[str, Any]]:
         UserError: a file is missing in the hub, or does not match its manifest.
     """
     repository = hub / source.repository
-    entries = {entry["path"]: entry for entry in read_json(repository / MANIFEST)["files"]}
+    entries = {entry["path"]: entry for entry in read_json(repository / MANIFEST, "files")["files"]}
     listed = [entries[name] for name in choose(list(entries), source, str(repository))]
     for entry in listed:
         if leaves_folder(entry["path"]):

@@ -181,7 +181,7 @@ def _measured(run: Run) -> Iterator[_Measured]:
         return
     recorded = run.folder / "train.json"
     if recorded.exists():
-        spec = read_json(recorded)["spec"]
+        spec = read_json(recorded, "spec.variants", "spec.generations")["spec"]
         yield _Measured(run.cell, (spec["variants"], spec["generations"]), _seconds(run.folder / METRICS))
     now = (run.spec.variants, run.spec.generations)
     yield _Measured(run.cell, now, _seconds(run.folder / "state" / "train" / METRICS))

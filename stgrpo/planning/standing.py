@@ -132,7 +132,7 @@ def _taken(experiment: Experiment, run: Run, stem: str) -> int:
     """Steps that a training took over; of one that has taken none yet, those that its stem has or will have left."""
     assert run.training is not None
     if run.training.status == "done":
-        block = read_json(run.folder / "train.json")["provenance"].get("continued")
+        block = read_json(run.folder / "train.json", "provenance")["provenance"].get("continued")
         return block["step"] if block else 0
     if run.training.kept:
         note = origin(run.folder / "state" / "train")
@@ -204,10 +204,7 @@ def _made(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    found = read_json(path)
-    if not isinstance(found, dict) or "spec" not in found.get("provenance", {}):
-        raise UserError(f"{path}: does not say which spec made it; remove it and run again")
-    return found
+    return read_json(path, "provenance.spec")
 
 
 def _spec_of_predictions(path: Path) -> str | None:

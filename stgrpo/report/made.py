@@ -29,7 +29,7 @@ def table_texts(
     """
     graded, origins = {}, {}
     for metrics, answers in runs:
-        found = read_json(metrics)
+        found = read_json(metrics, "cell", "seed", "weights.spec", "evaluations", "provenance.spec")
         run = (found["cell"], found["seed"])
         if run in graded:
             raise UserError(f"{metrics}: {table.name} has cell '{run[0]}' seed {run[1]} already; give each once")

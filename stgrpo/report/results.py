@@ -109,11 +109,11 @@ def read_results(spec: ReportSpec, folder: Path) -> Results:
 def _run(spec: ReportSpec, results: Path, name: str) -> Run:
     cell, seed = name.split("/seed")
     folder = results / "cells" / name
-    metrics = read_json(folder / "metrics.json")
+    metrics = read_json(folder / "metrics.json", "scores", "provenance.spec")
     _check(folder / "metrics.json", metrics, spec.evaluated[name], "evaluate")
     train, steps = None, []
     if name in spec.trained:
-        train = read_json(folder / "train.json")
+        train = read_json(folder / "train.json", "spec", "provenance.spec")
         _check(folder / "train.json", train, spec.trained[name], "train")
         steps = read_rows(folder / "train.jsonl")
     timing = {path.stem: measured for path in sorted(folder.glob("timing/*.tsv")) if (measured := _timing(path))}

@@ -60,6 +60,13 @@ class Attempt:
         return f"Slurm job {self.job} on {self.host}" if self.job else f"process {self.process} on {self.host}"
 
 
+def _read(mark: Path) -> list[Attempt]:
+    try:
+        return [Attempt(**row) for row in read_json(mark, "attempts")["attempts"]]
+    except TypeError as error:
+        raise UserError(f"{mark}: no attempts ({error}); remove it and run again") from None
+
+
 class Attempts:
     """The attempts at the training of one state, whose lock the caller holds.
 
@@ -70,7 +77,7 @@ class Attempts:
         self.state, self.steps = state, steps
         self.job = os.environ.get("SLURM_JOB_ID")
         self.mark = state / _MARK
-        self.all = [Attempt(**row) for row in read_json(self.mark)["attempts"]] if self.mark.exists() else []
+        self.all = _read(self.mark) if self.mark.exists() else []
         if self.all and self.all[-1].end is None:
             self._end("died")
 
@@ -172,7 +179,7 @@ def done_by_this_job(result: Path, key: str) -> bool:
     job = os.environ.get("SLURM_JOB_ID")
     if job is None or not result.exists():
         return False
-    block = read_json(result)["provenance"]
+    block = read_json(result, "provenance.slurm")["provenance"]
     return block.get("key") == key and block["slurm"].get("SLURM_JOB_ID") == job
 
 

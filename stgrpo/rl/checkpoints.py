@@ -58,7 +58,7 @@ def mark_complete(checkpoint: Path, step: int, how: str, began: float) -> None:
 
 def write_time(checkpoint: Path) -> float:
     """Seconds that it took to write a whole checkpoint."""
-    return read_json(checkpoint / _COMPLETE)["seconds"]
+    return _mark(checkpoint)["seconds"]
 
 
 def checkpoint_of(folder: Path, step: int) -> Path:
@@ -102,17 +102,35 @@ def _is_short_of_memory(error: Exception) -> bool:
 
 def layout_of(checkpoint: Path) -> str:
     """How the optimizer's state is cut up in a whole checkpoint."""
-    return read_json(checkpoint / _COMPLETE)["layout"]
+    return _mark(checkpoint)["layout"]
+
+
+def _mark(checkpoint: Path) -> dict[str, Any]:
+    """What is said of a whole checkpoint.
+
+    Raises:
+        UserError: it is not what `mark_complete` says.
+    """
+    path = checkpoint / _COMPLETE
+    found = read_json(path, "layout", "seconds")
+    if not isinstance(found["layout"], str) or not isinstance(found["seconds"], int | float):
+        raise UserError(f"{path}: does not say how the checkpoint was written; remove it and run again")
+    return found
 
 
 def newest(folder: Path) -> Path | None:
     """The newest whole checkpoint."""
-    return max((mark.parent for mark in folder.glob(f"checkpoint-*/{_COMPLETE}")), key=step_of, default=None)
+    return max(filter(is_whole, _checkpoints(folder)), key=step_of, default=None)
+
+
+def _checkpoints(folder: Path) -> Iterator[Path]:
+    """Those of the trainer; what somebody else put there, such as a copy, is none."""
+    return (path for path in folder.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal())
 
 
 def resume_point(folder: Path) -> Path | None:
     """The newest whole checkpoint; half-written ones are removed."""
-    for checkpoint in folder.glob("checkpoint-*"):
+    for checkpoint in _checkpoints(folder):
         if not is_whole(checkpoint):
             shutil.rmtree(checkpoint)
     return newest(folder)

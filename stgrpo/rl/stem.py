@@ -76,7 +76,7 @@ def go_on(stem: Path | None, spec: TrainSpec, inputs: Collection[str], state: Pa
     (state / _NOTE).unlink(missing_ok=True)
     if stem is None:
         return None
-    made = read_json(stem)
+    made = read_json(stem, "spec.steps", "provenance.outputs")
     why = _why_not(made, stem.parent, spec, inputs, how)
     if why is None:
         left = left_behind(stem.parent, made["spec"]["steps"])
@@ -97,7 +97,7 @@ def go_on(stem: Path | None, spec: TrainSpec, inputs: Collection[str], state: Pa
 def origin(state: Path) -> dict[str, Any] | None:
     """Which train.json (`from`, with its `sha256`) the steps up to `step` were taken over from, if any were."""
     note = state / _NOTE
-    return read_json(note) if note.exists() else None
+    return read_json(note, "from", "sha256", "step") if note.exists() else None
 
 
 def _last(out: Path) -> Path:
@@ -112,7 +112,7 @@ def _why_not(made: dict[str, Any], out: Path, spec: TrainSpec, inputs: Collectio
     key, left = job_key(TrainSpec.model_validate(theirs).canonical(), inputs), left_behind(out, steps)
     if made["provenance"].get("key") != key:
         return "trained from other inputs or by other code"
-    if not is_whole(left) or read_json(left.parent / _KEY)["key"] != key:
+    if not is_whole(left) or read_json(left.parent / _KEY, "key")["key"] != key:
         return "left no last checkpoint, or another training has gone on from it"
     if (found := layout_of(left)) != how:
         return f"its last checkpoint holds the optimizer's state as '{found}', this run needs '{how}'"

@@ -14,8 +14,8 @@ from stgrpo.benchmarks.grading import grade, scores
 from stgrpo.data.locks import read_lock
 from stgrpo.data.sources import Source
 from stgrpo.errors import UserError
-from stgrpo.files import line, read_json, read_records
-from stgrpo.records import Prediction, Question
+from stgrpo.files import line, read_json, read_records, write_records
+from stgrpo.records import Graded, Prediction, Question
 from stgrpo.state import whole_lines
 
 _OPTIONS = ("A. red", "B. green")
@@ -48,10 +48,12 @@ def _check_grading(texts: tuple[str, str]) -> None:
             predictions = read_records(paths[1], Prediction)
             graded = grade(questions, predictions, frozenset(["s"]))
             (found,) = scores(questions, predictions, graded)
+            write_records(Path(place, "graded.jsonl"), graded)
         except UserError as error:
             one_line(error)
             return
         assert 0.0 <= found.value <= 100.0 and found.n == 3
+        assert read_records(Path(place, "graded.jsonl"), Graded) == graded
 
 
 def _check_lines(content: bytes) -> None:

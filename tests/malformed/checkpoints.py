@@ -158,8 +158,9 @@ def _no_history(checkpoint: Path) -> None:
     (checkpoint.parent / "train.jsonl").unlink()
 
 
-def _no_mark(checkpoint: Path) -> None:
-    (checkpoint / "complete.json").write_text("{")
+def _written(name: str, text: str) -> Callable[[Path], None]:
+    """Another content of a file, told from the checkpoint."""
+    return lambda checkpoint: (checkpoint / name).write_text(text) and None
 
 
 _UNREADABLE = r"evaluate: policy: cannot be read as Qwen2_5_VLForConditionalGeneration \(%s\); fetch or make it again"
@@ -271,8 +272,29 @@ _CASES = [
     ("a checkpoint whose history is cut", _resumed(_cut("trainer_state.json")), _SPOILT % "UserError: .*not JSON.*"),
     (
         "a checkpoint whose mark is no JSON",
-        _resumed(_no_mark),
+        _resumed(_written("complete.json", "{")),
         r"train: state/checkpoint-1/complete\.json: not JSON \(.*\); remove it and run again",
+    ),
+    (
+        "a checkpoint whose mark says nothing",
+        _resumed(_written("complete.json", '{"step": 1, "seconds": 0.1}')),
+        r"train: state/checkpoint-1/complete\.json: does not say its layout; remove it and run again",
+    ),
+    (
+        "a checkpoint whose mark is of other types",
+        _resumed(_written("complete.json", '{"step": 1, "layout": "whole", "seconds": [1]}')),
+        r"train: state/checkpoint-1/complete\.json: does not say how the checkpoint was written; "
+        "remove it and run again",
+    ),
+    (
+        "a state of no key",
+        _resumed(_written("../key.json", '{"kee": "x"}')),
+        r"train: state/key\.json: does not say its key; remove it and run again",
+    ),
+    (
+        "attempts of other fields",
+        _resumed(_written("../attempts.json", '{"attempts": [{"job": "7"}]}')),
+        r"train: state/attempts\.json: no attempts \(.*\); remove it and run again",
     ),
     (
         "a history shorter than its checkpoint",
