@@ -33,6 +33,7 @@ _AHEAD = 8  # videos that may lie decoded before they are asked for: 36 MB at th
 
 _DECODED = 256 << 20  # bytes of frames that lie there before they are resized; a clip of ours at 1080p has 100 MB
 _MEMORY = 4 << 30  # bytes of a child: a frame of 8K is resized in 1.3 GB; a header may claim any number and any size
+_LARGEST = 7680 * 4320  # pixels of a frame; whether larger ones fit would hang on the decoder's threads
 _HEAD = 16  # bytes of a file that are shown where it does not decode
 
 FRAME_FACTOR = 2  # Qwen2.5-VL joins two frames into one step of its time grid
@@ -61,8 +62,10 @@ def frame_size(height: int, width: int, rule: FrameRule) -> tuple[int, int]:
     """Height and width, multiples of 28, of a frame after resizing, the aspect ratio kept as nearly as they allow.
 
     Raises:
-        ValueError: one side is more than 200 times the other.
+        ValueError: one side is more than 200 times the other, or it has more pixels than 8K.
     """
+    if height * width > _LARGEST:
+        raise ValueError(f"its frames are {width} x {height}; at most {_LARGEST} pixels are read, those of 7680 x 4320")
     if max(height, width) > MAX_RATIO * min(height, width):
         raise ValueError(f"its frames are {width} x {height}; one side may be {MAX_RATIO} times the other at most")
     most = max(rule.max_pixels, int(rule.min_pixels * 1.05))

@@ -157,17 +157,17 @@ def test_a_video_of_ten_gigabytes_of_nothing(tmp_path: Path):
     assert np.array_equal(one, other)
 
 
-def _drawn(path: Path, side: int) -> None:
+def _drawn(path: Path, height: int, width: int) -> None:
     """Sixteen grey frames."""
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=10)
-        stream.height, stream.width, stream.pix_fmt = side, side, "yuv420p"
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         stream.options = {
             "preset": "ultrafast",
             "threads": "1",
             "x264-params": "cpu-independent=1:rc-lookahead=0:ref=1",
         }
-        frame = av.VideoFrame(side, side, "yuv420p")
+        frame = av.VideoFrame(width, height, "yuv420p")
         for plane in frame.planes:
             np.frombuffer(plane, np.uint8)[:] = 100  # pyright: ignore[reportArgumentType, reportCallIssue]
         for number in range(16):
@@ -178,14 +178,25 @@ def _drawn(path: Path, side: int) -> None:
 
 @pytest.mark.slow
 def test_a_video_of_huge_frames(tmp_path: Path):
-    """Of 200 MB each, in a file of 200 kB: more than a decoder may hold, which is 4 GiB."""
+    """Of 200 MB each, in a file of 200 kB: more pixels than are read, perhaps more than a decoder may hold (4 GiB)."""
     (tmp_path / "1.mp4").write_bytes(given.video())
-    _drawn(tmp_path / "2.mp4", 8192)
+    _drawn(tmp_path / "2.mp4", 8192, 8192)
     _records(tmp_path)
     status, _, memory = measured(given.preparing(tmp_path), tmp_path)
     assert status == 0 and memory < 4200
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
     assert "2.mp4" in (tmp_path / "aside.csv").read_text().splitlines()[1]
+
+
+@pytest.mark.slow
+def test_a_video_of_the_largest_frames(tmp_path: Path):
+    """8K, of 100 MB each."""
+    (tmp_path / "1.mp4").write_bytes(given.video())
+    _drawn(tmp_path / "2.mp4", 4320, 7680)
+    _records(tmp_path)
+    status, _, memory = measured(given.preparing(tmp_path), tmp_path)
+    assert status == 0 and memory < 4200
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
 
 
 def _all_directory(path: Path) -> None:
