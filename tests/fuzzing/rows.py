@@ -84,7 +84,8 @@ def _read_records(content: bytes, good: bool) -> None:
             assert not good or "damaged after" in str(error), error
             return
         _kept(folder, *found)
-        rows = json.loads(content)
+        # A text that opens behind the list and never closes is not seen by yajl; all records are there.
+        rows, _ = json.JSONDecoder().raw_decode(content.decode().lstrip())
         assert len(found[0]) + len(found[1]) == len(rows)
         if good:
             assert "video-r1-1" in [question.id for question in found[0]]
