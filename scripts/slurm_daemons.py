@@ -15,7 +15,9 @@ _DOWN = 3.0  # seconds until a killed daemon is started again
 class Daemons:
     """slurmctld and two slurmd on this machine.
 
-    What Slurm starts again it holds for two minutes; here it starts at once, or a campaign would take hours.
+    What Slurm starts again it holds for two minutes; here it starts at once, or a campaign would take hours. What it
+    holds for good, with the node drained, is let go, as by an administrator: jobs whose launch failed, since the node's
+    daemon was killed.
     """
 
     def __init__(self, root: Path, state: Path) -> None:
@@ -49,10 +51,16 @@ class Daemons:
     def _hurry(self) -> None:
         seen: dict[str, float] = {}
         while not self.stopped.wait(1.0):
-            asked = subprocess.run(
-                ["squeue", "-h", "-t", "PD", "-o", "%i %r"], capture_output=True, text=True, check=False
-            )
-            held = [line.split()[0] for line in asked.stdout.splitlines() if line.endswith("BeginTime")]
-            seen = {job: seen.get(job, time.monotonic()) for job in held}
+            pending = [line.partition(" ") for line in _said("squeue", "-h", "-t", "PD", "-o", "%i %r")]
+            seen = {job: seen.get(job, time.monotonic()) for job, _, why in pending if why == "BeginTime"}
             for job in [job for job, since in seen.items() if time.monotonic() - since > 4]:
-                subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=False)
+                _said("scontrol", "update", f"jobid={job}", "StartTime=now")
+            for job in [job for job, _, why in pending if why == "launch failed requeued held"]:
+                for node in set(_said("sinfo", "-h", "-N", "-t", "drain", "-o", "%N")):
+                    _said("scontrol", "update", f"nodename={node}", "state=resume")
+                _said("scontrol", "release", job)
+
+
+def _said(*words: str) -> list[str]:
+    """The lines that a program of Slurm prints; none while its controller is down."""
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.splitlines()
